@@ -1,0 +1,52 @@
+# Bare `make` prints this page. A target is one cargo line or one script.
+
+STATE_DIR ?= ./var
+SIP_ADDR  ?= 127.0.0.1:5060
+API_ADDR  ?= 127.0.0.1:8080
+# Debian keeps kamailio where an ordinary user does not look.
+export PATH := $(PATH):/usr/sbin:/sbin
+export STATE_DIR SIP_ADDR API_ADDR
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build run demo test e2e bench proof fmt lint deny clean
+
+help: ## this page
+	@printf 'Trunkline: SIP trunking on Kamailio\n\nUsage: make TARGET [STATE_DIR=./var] [SIP_ADDR=127.0.0.1:5060] [API_ADDR=127.0.0.1:8080]\n\n'
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '\nFirst time: `make run`, and in a second terminal `make demo`.\n'
+
+deps: ## install what is missing (apt), fetch the headers of the installed Kamailio
+	@scripts/deps.sh
+
+build: deps ## build trunkd and trunk.so, as released
+	@cargo build --release -p trunkd -p trunk-kamailio
+
+run: build ## start trunkd and Kamailio on loopback, state in STATE_DIR; Ctrl-C stops both
+	@scripts/run.sh
+
+demo: build ## beside `make run`: place real calls, compare what happened with what should have
+	@cargo run --release --quiet -p e2e --bin demo
+
+test: deps ## everything: format, lints, licences, unit, integration and end-to-end tests
+	@scripts/test.sh
+
+e2e: build ## the end-to-end tests alone
+	@scripts/test.sh e2e
+
+bench: build ## print the benchmark tables
+	@scripts/bench.sh
+
+proof: ## the long proofs of the shared memory: every interleaving, undefined behaviour, killed processes
+	@scripts/proof.sh
+
+fmt: ## format the sources
+	@cargo fmt --all
+
+lint: ## clippy over everything; a warning is an error
+	@cargo clippy --workspace --all-targets -- -D warnings
+
+deny: ## licences, banned and doubled crates, sources
+	@scripts/deny.sh
+
+clean: ## remove what was built; STATE_DIR and the fetched headers stay
+	@cargo clean
