@@ -1,0 +1,318 @@
+//! The decision: may this call pass? A function of the table, the live words, the attempt and the time, and nothing else.
+//!
+//! Two halves around the digest check, which belongs to Kamailio: [`identify`] says whose call it is and what it must
+//! prove, [`admit`] spends. Nothing is spent on a call that has not proved what it must. Must never wait, allocate, log
+//! or know SIP beyond a host, a user part and an address.
+
+use std::net::IpAddr;
+
+use crate::image::{Image, SourceMatch, TrunkRef};
+use crate::live::slots::Claim;
+use crate::live::{CallKey, Line, Live, Scope, SlotRef, SlotState};
+use crate::map;
+use crate::model::AuthMode;
+use crate::rate::{Rate, Token};
+use crate::reason::Reason;
+use crate::tables::Tables;
+
+/// What the decision looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// Host of the Request-URI.
+    pub host: &'a [u8],
+    /// User part of the Request-URI.
+    pub user: &'a [u8],
+    /// Where the request came from.
+    pub source: IpAddr,
+    /// Whether it came over TLS.
+    pub secure: bool,
+    /// The call's key.
+    pub call: CallKey,
+}
+
+/// What the caller has proved by digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It brought no credentials, or outdated ones.
+    None,
+    /// They were right.
+    Verified,
+    /// They were wrong.
+    Failed,
+}
+
+/// The time of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic clock in nanoseconds: limits.
+    pub mono_ns: u64,
+    /// Wall clock in milliseconds since 1970: for people.
+    pub wall_ms: u64,
+}
+
+impl Now {
+    /// Both clocks, without a system call.
+    pub fn read() -> Now {
+        Now { mono_ns: map::monotonic_ns(), wall_ms: map::wall_ms() }
+    }
+}
+
+/// Whose call it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// The trunk's record.
+    pub trunk: TrunkRef,
+    pub(crate) in_overlay: bool,
+    /// Whether a password must be proved.
+    pub needs_password: bool,
+}
+
+/// A refused call: why, and the numbers behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// The limit: calls for a count, burst for a rate.
+    pub limit: u32,
+    /// What was counted against it.
+    pub count: u32,
+    /// How long until a call would pass, in milliseconds rounded up; 0 when unknown, `u64::MAX` when never.
+    pub wait_ms: u64,
+    /// The trunk, once it was identified.
+    pub identity: Option<Identity>,
+}
+
+impl Refusal {
+    pub(crate) fn new(reason: Reason, identity: Option<Identity>) -> Refusal {
+        Refusal { reason, limit: 0, count: 0, wait_ms: 0, identity }
+    }
+}
+
+/// An admitted call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Its slot.
+    pub slot: SlotRef,
+    /// Its id, a version 7 UUID.
+    pub uid: [u8; 16],
+}
+
+/// The decision.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict {
+    /// It may pass; its slot is taken.
+    Admitted(Admission),
+    /// The same INVITE was admitted before: the same slot, nothing taken again.
+    Again(Admission),
+    /// The same INVITE is being judged by another worker now.
+    InFlight,
+    /// A password is needed.
+    Challenge(Identity),
+    /// It may not.
+    Refused(Refusal),
+}
+
+/// Whose call is it, may that trunk be used here and now, and what must the caller prove?
+pub(crate) fn identify(tables: &Tables, attempt: &Attempt<'_>) -> Result<Identity, Refusal> {
+    let newest = tables.newest();
+    let found = tables.trunk_by_host(attempt.host).or_else(|| by_user_or_source(tables, newest, attempt));
+    let Some((trunk, in_overlay)) = found else {
+        return Err(Refusal::new(Reason::UnknownDestination, None));
+    };
+    let mut identity = Identity { trunk, in_overlay, needs_password: false };
+    let refuse = |reason| Err(Refusal::new(reason, Some(identity)));
+    let account_enabled =
+        trunk.account.is_none_or(|live| tables.account(live).is_some_and(|(account, _)| account.enabled));
+    if !trunk.enabled() || !account_enabled {
+        return refuse(Reason::Disabled);
+    }
+    if !trunk.region_allowed() {
+        return refuse(Reason::RegionDenied);
+    }
+    if trunk.secure() && !attempt.secure {
+        return refuse(Reason::SourceDenied);
+    }
+    let listed = || tables.image(in_overlay).source_allowed(&trunk, attempt.source);
+    let (sources, credentials) = (trunk.has_sources(), trunk.has_credentials());
+    identity.needs_password = match trunk.auth() {
+        AuthMode::Any if !sources && !credentials => return refuse(Reason::NoAuthConfigured),
+        AuthMode::Any if listed() => false,
+        AuthMode::Any if credentials => true,
+        AuthMode::All if !sources || !credentials => return refuse(Reason::NoAuthConfigured),
+        // The address is judged before a password is asked for: no oracle for whoever may not call at all.
+        AuthMode::All if listed() => true,
+        AuthMode::Password if credentials => true,
+        AuthMode::Password => return refuse(Reason::NoAuthConfigured),
+        AuthMode::Ip if !sources => return refuse(Reason::NoAuthConfigured),
+        AuthMode::Ip if listed() => false,
+        AuthMode::Any | AuthMode::All | AuthMode::Ip => return refuse(Reason::SourceDenied),
+    };
+    Ok(identity)
+}
+
+/// By inbound user on the inbound host; by source address alone on the bare base domain.
+fn by_user_or_source(tables: &Tables, newest: &Image, attempt: &Attempt<'_>) -> Option<(TrunkRef, bool)> {
+    if newest.is_inbound_host(attempt.host) {
+        return tables.application_by_user(attempt.user);
+    }
+    if newest.is_base_domain(attempt.host) {
+        if let SourceMatch::Trunk(live) = tables.source(attempt.source) {
+            return tables.trunk_by_live(live);
+        }
+    }
+    None
+}
+
+/// One level of limits.
+#[derive(Clone, Copy)]
+struct Level<'a> {
+    line: Line<'a>,
+    rate: Option<Rate>,
+    concurrent: Option<u32>,
+    cps: Reason,
+    calls: Reason,
+}
+
+/// Spends: CPS, then concurrency, of trunk, account and node, then a slot. All or nothing.
+pub(crate) fn admit(
+    tables: &Tables,
+    live: &Live,
+    identity: &Identity,
+    attempt: &Attempt<'_>,
+    proof: Proof,
+    now: Now,
+    uid: impl FnOnce() -> [u8; 16],
+) -> Verdict {
+    let refused = |reason| Verdict::Refused(Refusal::new(reason, Some(*identity)));
+    match (identity.needs_password, proof) {
+        (true, Proof::None) => return Verdict::Challenge(*identity),
+        (true, Proof::Failed) => return refused(Reason::BadCredentials),
+        (true, Proof::Verified) | (false, _) => {}
+    }
+    let slots = live.slots();
+    if let Some(claim) = slots.find(attempt.call) {
+        return known(live, claim);
+    }
+    let Some(levels) = levels(tables, live, &identity.trunk) else { return refused(Reason::NoData) };
+    for level in levels.iter().flatten() {
+        if let Err(refusal) = peek_rate(level, now, identity) {
+            return Verdict::Refused(refusal);
+        }
+    }
+    let slot = match slots.claim(attempt.call) {
+        Claim::Claimed(slot) => slot,
+        Claim::Full => return refused(Reason::SlotsExhausted),
+        other => return known(live, other),
+    };
+    let uid = uid();
+    live.fill(slot, &identity.trunk, uid, now.wall_ms);
+    match take_all(live, &levels, now, identity) {
+        Ok(()) if slots.advance(slot, &[SlotState::Taking], SlotState::Ringing) => {
+            levels.iter().flatten().for_each(|level| level.line.count_admitted());
+            Verdict::Admitted(Admission { slot, uid })
+        }
+        Ok(()) => refused(Reason::NoData), // unreachable: nobody else may move a claimed slot
+        Err(refusal) => {
+            slots.abandon(slot);
+            Verdict::Refused(refusal)
+        }
+    }
+}
+
+fn known(live: &Live, claim: Claim) -> Verdict {
+    match claim {
+        Claim::Again(slot) => Verdict::Again(Admission { slot, uid: live.uid(slot) }),
+        _ => Verdict::InFlight,
+    }
+}
+
+/// The trunk's, its account's and the node's limits; `None` when a line lies beyond the file's capacity.
+fn levels<'a>(tables: &Tables, live: &'a Live, trunk: &TrunkRef) -> Option<[Option<Level<'a>>; 3]> {
+    let own = Level {
+        line: live.line(Scope::Trunk(trunk.live))?,
+        rate: trunk.rate(),
+        concurrent: trunk.concurrent(),
+        cps: Reason::CpsExceeded,
+        calls: Reason::ConcurrencyExceeded,
+    };
+    let account = match trunk.account {
+        None => None,
+        Some(index) => {
+            let (account, _) = tables.account(index)?;
+            Some(Level {
+                line: live.line(Scope::Account(index))?,
+                rate: account.rate,
+                concurrent: account.concurrent,
+                cps: Reason::AccountCpsExceeded,
+                calls: Reason::AccountConcurrencyExceeded,
+            })
+        }
+    };
+    let node = Level {
+        line: live.line(Scope::Node)?,
+        rate: tables.node_rate(),
+        concurrent: tables.node_concurrent(),
+        cps: Reason::NodeOverloaded,
+        calls: Reason::NodeOverloaded,
+    };
+    Some([Some(own), account, Some(node)])
+}
+
+fn over_rate(level: &Level<'_>, rate: Rate, over: crate::rate::Exceeded, identity: &Identity) -> Refusal {
+    let wait_ms = if over.wait_ns == u64::MAX { u64::MAX } else { over.wait_ns.div_ceil(1_000_000) };
+    Refusal { reason: level.cps, limit: rate.burst(), count: over.count, wait_ms, identity: Some(*identity) }
+}
+
+fn peek_rate(level: &Level<'_>, now: Now, identity: &Identity) -> Result<(), Refusal> {
+    let Some(rate) = level.rate else { return Ok(()) };
+    level.line.rate().peek(rate, now.mono_ns).map_err(|over| over_rate(level, rate, over, identity))
+}
+
+/// Counts the call at every level, then takes a token at every level; gives all of it back if one refuses.
+fn take_all(
+    live: &Live,
+    levels: &[Option<Level<'_>>; 3],
+    now: Now,
+    identity: &Identity,
+) -> Result<(), Refusal> {
+    let over_calls = |reason, limit: Option<u32>, count| Refusal {
+        limit: limit.unwrap_or(u32::MAX),
+        count,
+        ..Refusal::new(reason, Some(*identity))
+    };
+    let mut counted = 0;
+    let mut tokens: [Option<Token>; 3] = [None; 3];
+    let outcome = (|| {
+        for level in levels.iter().flatten() {
+            let taken = level.line.calls().take(level.concurrent);
+            taken.map_err(|count| over_calls(level.calls, level.concurrent, count))?;
+            counted += 1;
+        }
+        let slots = live.capacity().slots;
+        let taken = live.slots_used().take(Some(slots));
+        taken.map_err(|count| over_calls(Reason::SlotsExhausted, Some(slots), count))?;
+        counted += 1;
+        for (level, token) in levels.iter().zip(&mut tokens) {
+            let Some(level) = level else { continue };
+            let Some(rate) = level.rate else { continue };
+            let taken = level.line.rate().take(rate, now.mono_ns);
+            *token = Some(taken.map_err(|over| over_rate(level, rate, over, identity))?);
+        }
+        Ok(())
+    })();
+    if outcome.is_err() {
+        let present = levels.iter().flatten().count();
+        for level in levels.iter().flatten().take(counted) {
+            level.line.calls().give();
+        }
+        if counted > present {
+            live.slots_used().give();
+        }
+        for (level, token) in levels.iter().zip(tokens) {
+            if let (Some(level), Some(token)) = (level, token) {
+                level.line.rate().give_back(token, map::monotonic_ns());
+            }
+        }
+    }
+    outcome
+}

@@ -1,0 +1,18 @@
+//! The event ring: what happened to calls, from the module's processes to the daemon.
+//!
+//! Many producers, one consumer, fixed cells. Nobody waits: a producer that finds the ring full counts a drop, a
+//! consumer that finds a cell reserved but not written reads past it and comes back. Positions only grow, over restarts
+//! too, so a position names an event for ever.
+
+mod codec;
+mod file;
+mod ring;
+
+pub use codec::{
+    Answered, Body, BodyOut, DecodeError, EndCause, Ended, EndedOut, Event, EventOut, Initiated,
+    InitiatedOut, MAX_EVENT_TEXT, Party,
+};
+pub use file::{Consumer, Record};
+pub use ring::Pushed;
+
+pub(crate) use file::Producer;

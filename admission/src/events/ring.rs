@@ -1,0 +1,236 @@
+//! The ring's protocol on plain slices of words: reserve, write, commit; read, acknowledge.
+//!
+//! A producer owns a cell from the moment it moved `head` past it until it commits. One that dies in between leaves a
+//! hole: the consumer skips it once its epoch is over, and reads on past it until then. `tail` moves only over cells that
+//! are consumed or lost, so no producer is ever handed a cell that another may still be writing to.
+
+use std::collections::BTreeSet;
+
+use crate::hash::CheckSum;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Words in a cell: a kibibyte.
+pub(crate) const CELL_WORDS: usize = if cfg!(loom) { 4 } else { 128 };
+/// `position + 1` once the cell holds the record of that position.
+const CELL_COMMIT: usize = 0;
+/// Words of payload in the high half, low half of the check sum in the low half.
+const CELL_LENGTH: usize = 1;
+const CELL_PAYLOAD: usize = 2;
+/// Most words of payload.
+pub(crate) const PAYLOAD_WORDS: usize = CELL_WORDS - CELL_PAYLOAD;
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is in the ring, at this position.
+    At(u64),
+    /// The ring is full; the drop is counted.
+    Full,
+}
+
+/// What a cell holds for the consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cell {
+    /// A committed record.
+    Payload(Vec<u64>),
+    /// A committed record whose sum does not agree.
+    Damaged,
+    /// Reserved, not committed.
+    Hole,
+}
+
+/// The words that both sides share.
+#[derive(Clone, Copy)]
+pub(crate) struct Ring<'a> {
+    /// Next position to reserve.
+    pub(crate) head: &'a AtomicU64,
+    /// First position that is not consumed.
+    pub(crate) tail: &'a AtomicU64,
+    pub(crate) cells: &'a [AtomicU64],
+}
+
+impl<'a> Ring<'a> {
+    fn capacity(self) -> u64 {
+        (self.cells.len() / CELL_WORDS) as u64
+    }
+
+    fn cell(self, position: u64) -> &'a [AtomicU64] {
+        let at = (position % self.capacity()) as usize * CELL_WORDS;
+        &self.cells[at..at + CELL_WORDS]
+    }
+
+    /// Producer: takes a position, or finds the ring full.
+    pub(crate) fn reserve(self) -> Option<u64> {
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            // SYNC POINT reuse: with the release store of `tail`; the consumer has read the cell we may overwrite.
+            let tail = self.tail.load(Ordering::Acquire);
+            if head.wrapping_sub(tail) >= self.capacity() {
+                // `head` may be older than `tail`; a fresh look tells "full" from "late".
+                let fresh = self.head.load(Ordering::Relaxed);
+                if fresh == head {
+                    return None;
+                }
+                head = fresh;
+                continue;
+            }
+            match self.head.compare_exchange_weak(head, head + 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(head),
+                Err(current) => head = current,
+            }
+        }
+    }
+
+    /// Producer: fills the cell of its position and hands it over.
+    pub(crate) fn commit(self, position: u64, payload: &[u64]) {
+        let cell = self.cell(position);
+        let payload = &payload[..payload.len().min(PAYLOAD_WORDS)];
+        let mut sum = CheckSum::new();
+        sum.add(position);
+        for (word, &value) in cell[CELL_PAYLOAD..].iter().zip(payload) {
+            word.store(value, Ordering::Relaxed);
+            sum.add(value);
+        }
+        let length = (payload.len() as u64) << 32 | sum.finish() & 0xffff_ffff;
+        cell[CELL_LENGTH].store(length, Ordering::Relaxed);
+        cell[CELL_COMMIT].store(position + 1, Ordering::Release); // SYNC POINT commit
+    }
+
+    /// Consumer: what the cell of a position holds.
+    pub(crate) fn read(self, position: u64) -> Cell {
+        let cell = self.cell(position);
+        // SYNC POINT commit: with the release store in `commit`.
+        if cell[CELL_COMMIT].load(Ordering::Acquire) != position + 1 {
+            return Cell::Hole;
+        }
+        let length = cell[CELL_LENGTH].load(Ordering::Relaxed);
+        let count = (length >> 32) as usize;
+        if count > PAYLOAD_WORDS {
+            return Cell::Damaged;
+        }
+        let payload: Vec<u64> = cell[CELL_PAYLOAD..CELL_PAYLOAD + count]
+            .iter()
+            .map(|word| word.load(Ordering::Relaxed))
+            .collect();
+        let mut sum = CheckSum::new();
+        sum.add(position);
+        payload.iter().for_each(|&word| sum.add(word));
+        if sum.finish() & 0xffff_ffff == length & 0xffff_ffff {
+            Cell::Payload(payload)
+        } else {
+            Cell::Damaged
+        }
+    }
+}
+
+/// The consumer's own memory: which positions past `tail` it is done with.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    done: BTreeSet<u64>,
+}
+
+impl Progress {
+    /// Positions that were committed and not yet acknowledged, in order, with what is lost: holes below `dead_below`.
+    pub(crate) fn poll(&self, ring: Ring<'_>, dead_below: u64, max: usize) -> Vec<(u64, Cell)> {
+        let (tail, head) = (ring.tail.load(Ordering::Relaxed), ring.head.load(Ordering::Relaxed));
+        let head = head.min(tail.saturating_add(ring.capacity()));
+        (tail..head)
+            .filter(|position| !self.done.contains(position))
+            .map(|position| (position, ring.read(position)))
+            .filter(|(position, cell)| *cell != Cell::Hole || *position < dead_below)
+            .take(max)
+            .collect()
+    }
+
+    /// Marks positions as consumed and moves `tail` over as many as are.
+    pub(crate) fn acknowledge(&mut self, ring: Ring<'_>, positions: impl IntoIterator<Item = u64>) {
+        self.done.extend(positions);
+        let mut tail = ring.tail.load(Ordering::Relaxed);
+        self.done.retain(|&position| position >= tail);
+        while self.done.remove(&tail) {
+            tail += 1;
+        }
+        ring.tail.store(tail, Ordering::Release); // SYNC POINT reuse
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    struct Words {
+        head: AtomicU64,
+        tail: AtomicU64,
+        cells: Vec<AtomicU64>,
+    }
+
+    impl Words {
+        fn new(cells: usize) -> Words {
+            let zero = || AtomicU64::new(0);
+            Words { head: zero(), tail: zero(), cells: (0..cells * CELL_WORDS).map(|_| zero()).collect() }
+        }
+
+        fn ring(&self) -> Ring<'_> {
+            Ring { head: &self.head, tail: &self.tail, cells: &self.cells }
+        }
+    }
+
+    fn push(ring: Ring<'_>, value: u64) -> Option<u64> {
+        let position = ring.reserve()?;
+        ring.commit(position, &[value, value]);
+        Some(position)
+    }
+
+    fn poll(progress: &Progress, ring: Ring<'_>, dead_below: u64) -> Vec<(u64, Cell)> {
+        progress.poll(ring, dead_below, usize::MAX)
+    }
+
+    #[test]
+    fn records_come_out_in_order_and_a_full_ring_says_so() {
+        let words = Words::new(4);
+        let (ring, mut progress) = (words.ring(), Progress::default());
+        for round in 0..10 {
+            for value in 0..4 {
+                assert_eq!(push(ring, value), Some(round * 4 + value));
+            }
+            assert_eq!(push(ring, 9), None);
+            let polled = poll(&progress, ring, 0);
+            let expected: Vec<_> = (0..4).map(|v| (round * 4 + v, Cell::Payload(vec![v, v]))).collect();
+            assert_eq!(polled, expected);
+            assert_eq!(poll(&progress, ring, 0), expected, "polling consumes nothing");
+            progress.acknowledge(ring, polled.into_iter().map(|(position, _)| position));
+        }
+    }
+
+    #[test]
+    fn a_hole_is_read_past_until_it_is_filled_or_its_epoch_is_over() {
+        let words = Words::new(4);
+        let (ring, mut progress) = (words.ring(), Progress::default());
+        push(ring, 0);
+        let (late, dead) = (ring.reserve().unwrap(), ring.reserve().unwrap());
+        push(ring, 3);
+        let seen: Vec<u64> = poll(&progress, ring, 0).into_iter().map(|(position, _)| position).collect();
+        assert_eq!(seen, [0, 3]);
+        progress.acknowledge(ring, seen);
+        assert_eq!(words.tail.load(Ordering::Relaxed), 1, "the tail stays before the hole");
+        assert_eq!(push(ring, 4), Some(4), "only what is before the hole is free again");
+        assert_eq!(push(ring, 5), None);
+        ring.commit(late, &[1]);
+        assert_eq!(poll(&progress, ring, 0).len(), 2);
+        let polled = poll(&progress, ring, dead + 1);
+        assert_eq!(polled[1], (dead, Cell::Hole), "an epoch's end makes it lost");
+        progress.acknowledge(ring, polled.into_iter().map(|(position, _)| position));
+        assert_eq!(words.tail.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn a_damaged_record_is_told_from_a_good_one() {
+        let words = Words::new(2);
+        let ring = words.ring();
+        push(ring, 7);
+        words.cells[CELL_PAYLOAD].fetch_xor(1, Ordering::Relaxed);
+        assert_eq!(ring.read(0), Cell::Damaged);
+        words.cells[CELL_LENGTH].store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(ring.read(0), Cell::Damaged);
+    }
+}

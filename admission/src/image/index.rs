@@ -1,0 +1,88 @@
+//! Open-addressed hash tables of one word per bucket, built once, searched with a stated bound.
+//!
+//! Two kinds: an *index*, whose bucket is `fingerprint << 32 | entry + 1`, for keys that stand elsewhere; and a *keyed*
+//! table, whose bucket holds the key itself above its value. An empty bucket is 0. No search runs longer than
+//! [`MAX_PROBES`]: the builder makes sure of it, the reader does not rely on it.
+
+use crate::map::Words;
+
+/// Most buckets a search may look at.
+pub(super) const MAX_PROBES: usize = 128;
+
+/// Buckets for so many keys: a load of at most 5/8.
+fn buckets_for(keys: usize) -> usize {
+    if keys == 0 { 0 } else { (keys * 8).div_ceil(5).max(4) }
+}
+
+#[inline]
+fn first_bucket(hash: u64, buckets: usize) -> usize {
+    ((hash & 0xffff_ffff) * buckets as u64 >> 32) as usize
+}
+
+#[inline]
+fn next_bucket(bucket: usize, buckets: usize) -> usize {
+    if bucket + 1 == buckets { 0 } else { bucket + 1 }
+}
+
+/// Entries whose key hashes to `hash`: each a candidate that the caller compares.
+#[inline]
+pub(super) fn candidates(table: Words<'_>, hash: u64) -> impl Iterator<Item = usize> + '_ {
+    probe(table, hash)
+        .filter(move |word| word >> 32 == hash >> 32)
+        .filter_map(|word| (word as u32 as usize).checked_sub(1))
+}
+
+/// The value stored with `key` in a keyed table; buckets are `key << value_bits | value`, never 0.
+#[inline]
+pub(super) fn keyed(table: Words<'_>, hash: u64, key: u64, value_bits: u32) -> Option<u64> {
+    probe(table, hash).find(|word| word >> value_bits == key).map(|word| word & ((1 << value_bits) - 1))
+}
+
+/// The buckets from the first for `hash` up to an empty one.
+#[inline]
+fn probe(table: Words<'_>, hash: u64) -> impl Iterator<Item = u64> + '_ {
+    let buckets = table.len();
+    let mut bucket = first_bucket(hash, buckets);
+    (0..MAX_PROBES.min(buckets))
+        .map(move |_| {
+            let word = table.at(bucket);
+            bucket = next_bucket(bucket, buckets);
+            word
+        })
+        .take_while(|&word| word != 0)
+}
+
+/// Builds a table of `(hash, bucket word)` pairs; bigger and bigger until no search is longer than the bound.
+pub(super) fn build(pairs: &[(u64, u64)]) -> Option<Vec<u64>> {
+    let mut buckets = buckets_for(pairs.len());
+    for _ in 0..4 {
+        if let Some(table) = try_build(pairs, buckets) {
+            return Some(table);
+        }
+        buckets *= 2;
+    }
+    None
+}
+
+fn try_build(pairs: &[(u64, u64)], buckets: usize) -> Option<Vec<u64>> {
+    let mut table = vec![0; buckets];
+    for &(hash, word) in pairs {
+        let mut bucket = first_bucket(hash, buckets);
+        let mut probes = 1;
+        while table[bucket] != 0 {
+            // One short of the bound, so that a miss also finds an empty bucket within it.
+            if probes + 1 >= MAX_PROBES {
+                return None;
+            }
+            bucket = next_bucket(bucket, buckets);
+            probes += 1;
+        }
+        table[bucket] = word;
+    }
+    Some(table)
+}
+
+/// The bucket word of an index.
+pub(super) fn entry_word(hash: u64, entry: usize) -> u64 {
+    hash & 0xffff_ffff_0000_0000 | (entry as u64 + 1)
+}

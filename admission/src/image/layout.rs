@@ -1,0 +1,145 @@
+//! Where things stand in an image, in words. Shared by the builder and the reader; nothing else may know an offset.
+//!
+//! Changing anything here means raising [`LAYOUT_VERSION`]: `tests/golden` holds the bytes of each version.
+
+/// First word of an image: "TRNKIMG1".
+pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"TRNKIMG1");
+const LAYOUT_VERSION: u64 = 1;
+/// The layout word: version and a number derived from every size below.
+pub(super) const IMAGE_LAYOUT: u64 = LAYOUT_VERSION << 32
+    | (HEADER_WORDS * 31
+        + SECTIONS * 37
+        + TRUNK_WORDS * 41
+        + ACCOUNT_WORDS * 43
+        + CREDENTIAL_WORDS * 47
+        + GATEWAY_WORDS * 53
+        + V6_WORDS * 59
+        + USER_WORDS * 61
+        + SET_WORDS * 67) as u64;
+
+/// Words before the first section.
+pub(super) const HEADER_WORDS: usize = 64;
+pub(super) const H_MAGIC: usize = 0;
+pub(super) const H_LAYOUT: usize = 1;
+pub(super) const H_TOTAL_WORDS: usize = 2;
+pub(super) const H_GENERATION: usize = 3;
+pub(super) const H_REVISION: usize = 4;
+/// Sum over every word after the header.
+pub(super) const H_BODY_SUM: usize = 5;
+/// 1 base, 2 overlay.
+pub(super) const H_SORT: usize = 6;
+/// Generation of the base that an overlay belongs to; of itself for a base.
+pub(super) const H_BASE: usize = 7;
+pub(super) const H_KEY_0: usize = 8;
+pub(super) const H_KEY_1: usize = 9;
+pub(super) const H_REGION: usize = 10;
+pub(super) const H_BASE_DOMAIN: usize = 11;
+pub(super) const H_INBOUND_HOST: usize = 12;
+pub(super) const H_NODE_INTERVAL: usize = 13;
+/// Burst in the high half, calls at the same time in the low half.
+pub(super) const H_NODE_LIMITS: usize = 14;
+/// Which prefix lengths occur among all sources: three words as in [`super::prefix::Lengths`].
+pub(super) const H_LENGTHS: usize = 15;
+/// One word for each section: offset in the high half, length in the low half, both in words.
+pub(super) const H_SECTIONS: usize = 20;
+/// Sum over all other header words.
+pub(super) const H_HEADER_SUM: usize = 63;
+
+/// What the body is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Section {
+    Trunks = 0,
+    Accounts = 1,
+    Credentials = 2,
+    Gateways = 3,
+    /// IPv6 prefixes of trunks and of the node.
+    Prefixes6 = 4,
+    /// Inbound users.
+    Users = 5,
+    /// Distinct failover sets.
+    Sets = 6,
+    Strings = 7,
+    /// Index: host → trunk.
+    HostIndex = 8,
+    /// Index: `live` → trunk.
+    LiveIndex = 9,
+    /// Index: `live` → account.
+    AccountIndex = 10,
+    /// Index: inbound user → user entry.
+    UserIndex = 11,
+    /// Index: (trunk, user name) → credential.
+    CredentialIndex = 12,
+    /// Index: IPv6 prefix → prefix entry.
+    Index6 = 13,
+    /// Set of (trunk, IPv4 prefix), the key itself in each bucket.
+    Set4 = 14,
+    /// Map: IPv4 prefix → trunk, key and value in each bucket.
+    Map4 = 15,
+}
+
+pub(super) const SECTIONS: usize = 16;
+
+/// A trunk record.
+pub(super) const TRUNK_WORDS: usize = 11;
+pub(super) const T_ID: usize = 0;
+/// `live` of the trunk in the high half, of its account in the low half ([`NO_ACCOUNT`] when it has none).
+pub(super) const T_LIVE: usize = 1;
+/// Bits below, failover set in the high half.
+pub(super) const T_FLAGS: usize = 2;
+pub(super) const T_INTERVAL: usize = 3;
+pub(super) const T_LIMITS: usize = 4;
+/// First gateway in the high half, count in the low half.
+pub(super) const T_GATEWAYS: usize = 5;
+/// Prefix lengths in use, three words.
+pub(super) const T_LENGTHS: usize = 6;
+/// First credential in the high half, count in the low half.
+pub(super) const T_CREDENTIALS: usize = 9;
+/// Sum that changes when the list of gateways does.
+pub(super) const T_GATEWAY_SUM: usize = 10;
+
+pub(super) const NO_ACCOUNT: u32 = u32::MAX;
+
+pub(super) const F_ENABLED: u64 = 1 << 0;
+pub(super) const F_DELETED: u64 = 1 << 1;
+pub(super) const F_AUTH_SHIFT: u32 = 2;
+pub(super) const F_APPLICATION: u64 = 1 << 4;
+pub(super) const F_SECURE: u64 = 1 << 5;
+pub(super) const F_REGION: u64 = 1 << 6;
+pub(super) const F_SOURCES: u64 = 1 << 7;
+pub(super) const F_CREDENTIALS: u64 = 1 << 8;
+
+/// An account record: id, `live` and flags, interval, limits.
+pub(super) const ACCOUNT_WORDS: usize = 4;
+/// A credential: user name, `live` of its trunk, MD5 (2), SHA-256 (4).
+pub(super) const CREDENTIAL_WORDS: usize = 8;
+/// A gateway: URI, `live` with priority and weight.
+pub(super) const GATEWAY_WORDS: usize = 2;
+/// An IPv6 prefix: address (2), value with length.
+pub(super) const V6_WORDS: usize = 3;
+/// An inbound user: string, `live` of its trunk or [`VALUE_DELETED`].
+pub(super) const USER_WORDS: usize = 2;
+/// A failover set.
+pub(super) const SET_WORDS: usize = crate::model::FailoverCodes::WORDS;
+
+/// A value of the source maps: nothing is listed here any more (overlays).
+pub(super) const VALUE_DELETED: u64 = 1;
+/// A value of the source maps: more than one trunk lists this prefix.
+pub(super) const VALUE_AMBIGUOUS: u64 = 2;
+/// A value of the source maps: this plus `live` of the only trunk that lists the prefix.
+pub(crate) const VALUE_LIVE: u64 = 3;
+
+/// Two halves of a word.
+pub(super) const fn halves(high: u32, low: u32) -> u64 {
+    (high as u64) << 32 | low as u64
+}
+
+/// The high half.
+pub(super) const fn high(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+/// The low half.
+pub(super) const fn low(word: u64) -> u32 {
+    word as u32
+}

@@ -1,0 +1,101 @@
+//! Strings in an image: bytes padded with zeros to whole words, referred to by offset and length.
+//!
+//! A string is compared in place or copied to a fixed buffer on the stack; it is never longer than 255 bytes.
+
+use core::fmt;
+
+use super::layout::{high, low};
+use crate::map::{WORD, Words};
+
+/// Longest string in an image, in bytes.
+pub(super) const MAX_TEXT: usize = 255;
+
+/// A copy of a string: at most 255 bytes, no heap.
+#[derive(Clone, Copy)]
+pub struct Text {
+    bytes: [u8; MAX_TEXT + 1],
+    length: u8,
+}
+
+impl Text {
+    /// Nothing.
+    pub const EMPTY: Text = Text { bytes: [0; MAX_TEXT + 1], length: 0 };
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
+    /// The bytes as text; ids, domains and gateway URIs always are.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(self.as_bytes()).unwrap_or("")
+    }
+
+    /// Appends as much as fits.
+    pub fn push(&mut self, more: &[u8]) {
+        let from = usize::from(self.length);
+        let count = more.len().min(MAX_TEXT - from);
+        self.bytes[from..from + count].copy_from_slice(&more[..count]);
+        self.length = (from + count) as u8;
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// A string where it stands: the section of strings, and the reference word of a record.
+#[derive(Clone, Copy)]
+pub(super) struct Stored<'a> {
+    strings: Words<'a>,
+    length: usize,
+}
+
+impl<'a> Stored<'a> {
+    pub(super) fn new(strings: Words<'a>, reference: u64) -> Stored<'a> {
+        let length = (low(reference) as usize).min(MAX_TEXT);
+        Stored { strings: strings.range(high(reference) as usize, length.div_ceil(WORD)), length }
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.length
+    }
+
+    #[inline]
+    fn byte(self, index: usize) -> u8 {
+        (self.strings.at(index / WORD) >> (index % WORD * 8)) as u8
+    }
+
+    /// Byte for byte equality.
+    #[inline]
+    pub(super) fn equals(self, text: &[u8]) -> bool {
+        text.len() == self.length
+            && text.chunks(WORD).enumerate().all(|(index, chunk)| self.strings.at(index) == word_of(chunk))
+    }
+
+    /// Equality with the stored string in lower case.
+    #[inline]
+    pub(super) fn equals_folded(self, text: &[u8]) -> bool {
+        text.len() == self.length
+            && text.iter().enumerate().all(|(index, byte)| self.byte(index) == byte.to_ascii_lowercase())
+    }
+
+    pub(super) fn copy(self) -> Text {
+        let mut text = Text::EMPTY;
+        for (index, chunk) in text.bytes[..self.length].chunks_mut(WORD).enumerate() {
+            let word = self.strings.at(index).to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+        text.length = self.length as u8;
+        text
+    }
+}
+
+/// Up to eight bytes as a word, padded with zeros.
+pub(super) fn word_of(chunk: &[u8]) -> u64 {
+    let mut bytes = [0; WORD];
+    bytes[..chunk.len()].copy_from_slice(chunk);
+    u64::from_le_bytes(bytes)
+}

@@ -1,0 +1,471 @@
+//! The module's handle: the images in force, the live words and the ring, joined for one process.
+//!
+//! Made once before Kamailio forks, then each process goes on with its own copy of the handle over the same memory.
+//! After start nothing here locks, waits, or allocates, but for the moment a new image is mapped.
+
+use std::path::PathBuf;
+
+use crate::control::{Control, Pair};
+use crate::decide::{self, Admission, Attempt, Identity, Now, Proof, Refusal, Verdict};
+use crate::error::OpenError;
+use crate::events::{EventOut, Producer, Pushed};
+use crate::hash::Space;
+use crate::image::{Check, Ha1, Text};
+use crate::live::health::{Fitness, HealthWord, Outcome};
+use crate::live::process::Counter;
+use crate::live::{CallKey, CallView, Capacity, Ending, Live, SlotRef};
+use crate::map::monotonic_ns;
+use crate::model::FailoverCodes;
+use crate::reason::Reason;
+use crate::route;
+use crate::tables::Tables;
+
+/// Start-up parameters: how much room the shared files have.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory of the shared files.
+    pub dir: PathBuf,
+    /// Most calls at the same time.
+    pub slots: u32,
+    /// Most trunks.
+    pub trunks: u32,
+    /// Most accounts.
+    pub accounts: u32,
+    /// Most gateways.
+    pub gateways: u32,
+    /// Most processes.
+    pub processes: u32,
+    /// Events that may wait.
+    pub ring_cells: u32,
+}
+
+/// How [`Instance::refresh`] went.
+#[derive(Debug)]
+pub enum Freshness {
+    /// What is mapped is what is in force.
+    Same,
+    /// A newer table was mapped.
+    Newer,
+    /// Nothing was ever published.
+    Empty,
+    /// What is in force cannot be used; what was mapped before goes on. Said once for each pair.
+    Refused(OpenError),
+    /// As before, already said.
+    StillRefused,
+}
+
+/// A gateway for a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// `sip:host[:port][;transport=…]`.
+    pub uri: Text,
+    /// Index of its health word.
+    pub live: u32,
+    /// 1 for the first gateway of the call.
+    pub attempt: u8,
+}
+
+/// Numbers for the status RPC.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// Generation in force in this process; 0 for none.
+    pub generation: u32,
+    /// Store revision of it.
+    pub revision: u64,
+    /// Trunk records in the newest image.
+    pub trunks: usize,
+    /// Calls at the same time.
+    pub calls: u32,
+    /// Most calls at the same time.
+    pub slots: u32,
+    /// Start of Kamailio, counted.
+    pub epoch: u64,
+    /// Cells of the ring, and how many wait.
+    pub ring: (u64, u64),
+    /// Milliseconds since 1970 of the publisher's last sign of life; 0 for none.
+    pub heartbeat_ms: u64,
+}
+
+/// The handle of one process.
+#[derive(Debug)]
+pub struct Instance {
+    options: Options,
+    control: Option<Control>,
+    tables: Option<Tables>,
+    /// The pair that could not be mapped: not tried again until it changes or a while has passed.
+    refused: Pair,
+    retry_at_ns: u64,
+    live: Live,
+    events: Producer,
+    process: u32,
+    random: u64,
+}
+
+/// Between two attempts at something that was not there.
+const RETRY_NS: u64 = 100_000_000;
+
+impl Instance {
+    /// Before the fork: makes or takes over `live` and `events`, and maps what is published, if anything is.
+    pub fn create(options: &Options) -> Result<Instance, OpenError> {
+        std::fs::create_dir_all(&options.dir).map_err(|error| OpenError::io(&options.dir, error))?;
+        let capacity = Capacity {
+            trunks: options.trunks,
+            accounts: options.accounts,
+            gateways: options.gateways,
+            slots: options.slots,
+            processes: options.processes,
+        };
+        let live = Live::create_or_reopen(&options.dir, capacity)?;
+        let events = Producer::create_or_reopen(&options.dir, options.ring_cells)?;
+        Ok(Instance {
+            options: options.clone(),
+            control: None,
+            tables: None,
+            refused: Pair::default(),
+            retry_at_ns: 0,
+            live,
+            events,
+            process: 0,
+            random: 0x9e37_79b9_7f4a_7c15,
+        })
+    }
+
+    /// After the fork: which counters are this process's own, and where its random numbers start.
+    pub fn enter_process(&mut self, index: u32, pid: u32, seed: u64) {
+        self.process = index;
+        self.random = seed | 1;
+        self.live.enter_process(index, pid);
+    }
+
+    /// Maps what is in force. One load when nothing changed.
+    pub fn refresh(&mut self) -> Freshness {
+        let mapped = self.tables.as_ref().map(|tables| tables.pair).unwrap_or_default();
+        let Some(control) = &self.control else { return self.find_control() };
+        let pair = control.pair();
+        if pair == mapped {
+            return if pair == Pair::default() { Freshness::Empty } else { Freshness::Same };
+        }
+        if pair == self.refused && monotonic_ns() < self.retry_at_ns {
+            return Freshness::StillRefused;
+        }
+        let check = if self.process == 0 { Check::Everything } else { Check::BetweenCalls };
+        let said = pair == self.refused;
+        match Tables::open(&self.options.dir, pair, check, self.tables.take()) {
+            Ok(tables) => {
+                self.tables = Some(tables);
+                self.refused = Pair::default();
+                self.live.count(self.process, Counter::ImagesMapped);
+                self.live.note_pair(self.process, pair.0);
+                Freshness::Newer
+            }
+            Err((error, previous)) => {
+                self.tables = previous;
+                self.refused = pair;
+                self.retry_at_ns = monotonic_ns() + RETRY_NS;
+                if said {
+                    return Freshness::StillRefused;
+                }
+                self.live.count(self.process, Counter::ImagesRefused);
+                Freshness::Refused(error)
+            }
+        }
+    }
+
+    /// Looks for the control file, not more often than every 100 ms.
+    fn find_control(&mut self) -> Freshness {
+        let now = monotonic_ns();
+        if now < self.retry_at_ns {
+            return Freshness::Empty;
+        }
+        self.retry_at_ns = now + RETRY_NS;
+        match Control::open(&self.options.dir) {
+            Ok(control) => {
+                self.control = Some(control);
+                self.retry_at_ns = 0;
+                self.refresh()
+            }
+            Err(OpenError::Missing { .. }) => Freshness::Empty,
+            // Said once: a second look at the same damage is no news.
+            Err(_) if self.refused.0 == u64::MAX => Freshness::StillRefused,
+            Err(error) => {
+                self.refused = Pair(u64::MAX);
+                Freshness::Refused(error)
+            }
+        }
+    }
+
+    /// The generation that this process decides by; 0 for none.
+    pub fn generation(&self) -> u32 {
+        self.tables.as_ref().map_or(0, |tables| tables.pair.generation())
+    }
+
+    /// The key of a call: the same for every copy of one INVITE, wherever it is met (RFC 3261 section 8.2.2.2).
+    pub fn call_key(&self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> CallKey {
+        let cseq = cseq.to_be_bytes();
+        let keys = self.live.keys();
+        CallKey([Space::CallHigh, Space::CallLow].map(|space| keys.bytes(space, &[call_id, from_tag, &cseq])))
+    }
+
+    /// Whose call it is and what the caller must prove. Takes nothing; call [`Instance::refresh`] before.
+    pub fn identify(&self, attempt: &Attempt<'_>) -> Result<Identity, Refusal> {
+        let identity = match &self.tables {
+            None => Err(Refusal::new(Reason::NoData, None)),
+            Some(tables) => decide::identify(tables, attempt),
+        };
+        identity.inspect_err(|refusal| self.count_refusal(refusal))
+    }
+
+    /// The hashes of one of the trunk's digest users.
+    pub fn credential(&self, identity: &Identity, username: &[u8]) -> Option<Ha1> {
+        self.tables.as_ref()?.credential(&identity.trunk, identity.in_overlay, username)
+    }
+
+    /// Spends what the call needs, or nothing.
+    pub fn admit(&mut self, identity: &Identity, attempt: &Attempt<'_>, proof: Proof, now: Now) -> Verdict {
+        let Some(tables) = &self.tables else { return Verdict::Refused(Refusal::new(Reason::NoData, None)) };
+        let random = [next_random(&mut self.random), next_random(&mut self.random)];
+        let uid = || uuid_v7(now.wall_ms, random);
+        let verdict = decide::admit(tables, &self.live, identity, attempt, proof, now, uid);
+        match &verdict {
+            Verdict::Admitted(_) => self.live.count(self.process, Counter::Admitted),
+            Verdict::Again(_) => self.live.count(self.process, Counter::Again),
+            Verdict::InFlight => self.live.count(self.process, Counter::InFlight),
+            Verdict::Challenge(_) => self.live.count(self.process, Counter::Refused(Reason::Challenge)),
+            Verdict::Refused(refusal) => self.count_refusal(refusal),
+        }
+        verdict
+    }
+
+    fn count_refusal(&self, refusal: &Refusal) {
+        self.live.count(self.process, Counter::Refused(refusal.reason));
+        let scope = refusal.identity.map(|identity| crate::live::Scope::Trunk(identity.trunk.live));
+        if let Some(line) = scope.and_then(|scope| self.live.line(scope)) {
+            line.count_refused();
+        }
+    }
+
+    /// An id for an attempt that was refused: refused calls have one too.
+    pub fn new_uid(&mut self, now: Now) -> [u8; 16] {
+        uuid_v7(now.wall_ms, [next_random(&mut self.random), next_random(&mut self.random)])
+    }
+
+    /// Id, domain and account id of the trunk.
+    pub fn names(&self, identity: &Identity) -> Names {
+        let Some(tables) = &self.tables else { return Names::EMPTY };
+        let image = tables.image(identity.in_overlay);
+        let account = identity.trunk.account.and_then(|live| tables.account(live));
+        Names {
+            trunk: image.trunk_id(&identity.trunk),
+            domain: image.trunk_domain(&identity.trunk),
+            account: account.map_or(Text::EMPTY, |(view, overlay)| tables.image(overlay).account_id(&view)),
+        }
+    }
+
+    /// The trunk of a call that was admitted before, perhaps by another process.
+    pub fn identity_of(&self, trunk_live: u32) -> Option<Identity> {
+        let (trunk, in_overlay) = self.tables.as_ref()?.trunk_by_live(trunk_live)?;
+        Some(Identity { trunk, in_overlay, needs_password: false })
+    }
+
+    /// The answers after which the trunk's next gateway is tried.
+    pub fn failover_codes(&self, identity: &Identity) -> FailoverCodes {
+        self.tables.as_ref().map_or_else(FailoverCodes::default, |tables| {
+            tables.image(identity.in_overlay).failover_codes(&identity.trunk)
+        })
+    }
+
+    /// The call's next gateway, never one it has tried; `None` when none is left.
+    pub fn route(&mut self, identity: &Identity, slot: SlotRef) -> Option<Target> {
+        let random = next_random(&mut self.random);
+        let image = self.tables.as_ref()?.image(identity.in_overlay);
+        let sum = identity.trunk.gateway_sum();
+        let (mut tried, last) = self.live.tried(slot, sum);
+        for gateway in image.gateways(&identity.trunk).filter(|gateway| Some(gateway.live) == last) {
+            tried |= 1 << gateway.position;
+        }
+        let now_ms = monotonic_ns() / 1_000_000;
+        // A trial belongs to one call: whoever loses the race for it chooses again, without that gateway.
+        let mut lost = 0;
+        loop {
+            let fitness = |gateway: &crate::image::GatewayView| {
+                if lost >> gateway.position & 1 == 1 {
+                    Fitness::Down
+                } else {
+                    self.fitness(gateway.live, now_ms)
+                }
+            };
+            let gateways: GatewayList = image.gateways(&identity.trunk).collect();
+            let chosen = route::choose(gateways.iter(), tried, fitness, random)?;
+            let health = self.live.health(chosen.live);
+            let trial = lost >> chosen.position & 1 == 0
+                && health.is_some_and(|word| word.fitness(now_ms) == Fitness::Trial);
+            if trial && !health.is_some_and(|word| word.take_trial(now_ms)) {
+                lost |= 1 << chosen.position;
+                continue;
+            }
+            let attempt = self.live.note_tried(slot, sum, tried | 1 << chosen.position, chosen.live);
+            return Some(Target { uri: image.gateway_uri(&chosen), live: chosen.live, attempt });
+        }
+    }
+
+    fn fitness(&self, gateway_live: u32, now_ms: u64) -> Fitness {
+        self.live.health(gateway_live).map_or(Fitness::Down, |word| word.fitness(now_ms))
+    }
+
+    /// What came of sending a call to a gateway.
+    pub fn gateway_result(&self, gateway_live: u32, outcome: Outcome, now: Now) {
+        if let Some(word) = self.live.health(gateway_live) {
+            word.report(outcome, now.mono_ns / 1_000_000);
+        }
+    }
+
+    /// URI of a gateway of the trunk.
+    pub fn gateway_uri(&self, identity: &Identity, gateway_live: u32) -> Text {
+        let Some(tables) = &self.tables else { return Text::EMPTY };
+        let image = tables.image(identity.in_overlay);
+        let found = image.gateways(&identity.trunk).find(|gateway| gateway.live == gateway_live);
+        found.map_or(Text::EMPTY, |gateway| image.gateway_uri(&gateway))
+    }
+
+    /// The call of a slot, while the slot carries it.
+    pub fn call(&self, slot: SlotRef) -> Option<CallView> {
+        self.live.call(slot)
+    }
+
+    /// The far side rings.
+    pub fn ringing(&self, slot: SlotRef, wall_ms: u64) {
+        self.live.ringing(slot, wall_ms);
+    }
+
+    /// The call is answered; `true` for the first who says so.
+    pub fn answered(&self, slot: SlotRef, wall_ms: u64) -> bool {
+        self.live.answered(slot, wall_ms)
+    }
+
+    /// Ties a call to Kamailio's dialog.
+    pub fn bind_dialog(&self, slot: SlotRef, entry: u32, id: u32) {
+        self.live.bind_dialog(slot, entry, id);
+    }
+
+    /// Takes a call whose dialog Kamailio restored into this epoch.
+    pub fn adopt(&self, call: &CallView, key: CallKey) -> Option<SlotRef> {
+        self.live.adopt(call, key)
+    }
+
+    /// Every restored dialog has been adopted: what is left of earlier epochs is orphaned.
+    pub fn mark_restored(&self) {
+        self.live.mark_restored();
+    }
+
+    /// Ends a call: claims it, reports its ending, frees its slot. `false` when somebody else did.
+    ///
+    /// `report` gets the call and pushes its event before the slot is freed: whoever dies in between leaves a slot that
+    /// the daemon finds.
+    pub fn end(&self, slot: SlotRef, report: impl FnOnce(&CallView)) -> bool {
+        let Some(ending) = self.live.begin_end(slot) else { return false };
+        let Ending(view) = ending;
+        report(&view);
+        for _ in 0..self.live.finish_end(ending) {
+            self.live.count(self.process, Counter::Underflows);
+        }
+        self.live.count(self.process, Counter::Ended);
+        true
+    }
+
+    /// Puts an event on the ring.
+    pub fn push(&self, event: &EventOut<'_>) -> Pushed {
+        let pushed = self.events.push(event);
+        if pushed == Pushed::Full {
+            self.live.count(self.process, Counter::EventsDropped);
+        }
+        pushed
+    }
+
+    /// Counts a panic that was caught at the boundary.
+    pub fn count_panic(&self) {
+        self.live.count(self.process, Counter::Panics);
+    }
+
+    /// The live words, for reading.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Numbers for the status RPC.
+    pub fn status(&self) -> Status {
+        let newest = self.tables.as_ref().map(Tables::newest);
+        Status {
+            generation: self.generation(),
+            revision: newest.map_or(0, |image| image.revision()),
+            trunks: newest.map_or(0, |image| image.trunk_records()),
+            calls: self.live.node_calls(),
+            slots: self.options.slots,
+            epoch: self.live.epoch(),
+            ring: self.events.fill(),
+            heartbeat_ms: self.control.as_ref().map_or(0, Control::heartbeat_ms),
+        }
+    }
+
+    /// The slot of an admission that is still in its first use: for scripts that lost it.
+    pub fn admission(&self, slot: SlotRef) -> Option<Admission> {
+        self.live.call(slot).map(|call| Admission { slot, uid: call.uid })
+    }
+}
+
+/// The names of a trunk, for pseudo-variables and events.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    /// Its id.
+    pub trunk: Text,
+    /// Its domain.
+    pub domain: Text,
+    /// Id of its account; empty when it has none.
+    pub account: Text,
+}
+
+impl Names {
+    /// No names.
+    pub const EMPTY: Names = Names { trunk: Text::EMPTY, domain: Text::EMPTY, account: Text::EMPTY };
+}
+
+/// Gateways of one trunk on the stack: as many as a trunk may have.
+struct GatewayList {
+    gateways: [Option<crate::image::GatewayView>; crate::model::MAX_GATEWAYS],
+}
+
+impl GatewayList {
+    fn iter(&self) -> impl Iterator<Item = crate::image::GatewayView> + Clone {
+        self.gateways.iter().map_while(|gateway| *gateway)
+    }
+}
+
+impl FromIterator<crate::image::GatewayView> for GatewayList {
+    fn from_iter<I: IntoIterator<Item = crate::image::GatewayView>>(from: I) -> GatewayList {
+        let mut list = GatewayList { gateways: [None; crate::model::MAX_GATEWAYS] };
+        list.gateways.iter_mut().zip(from).for_each(|(place, gateway)| *place = Some(gateway));
+        list
+    }
+}
+
+/// xorshift64*: fair enough to share calls among gateways, and no system call.
+fn next_random(state: &mut u64) -> u64 {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+}
+
+/// A version 7 UUID (RFC 9562 section 5.7): milliseconds since 1970, then random bits.
+fn uuid_v7(wall_ms: u64, random: [u64; 2]) -> [u8; 16] {
+    let time = u128::from(wall_ms & 0xffff_ffff_ffff) << 80;
+    let noise = u128::from(random[0]) << 64 | u128::from(random[1]);
+    let value = time | noise & ((1 << 80) - 1);
+    let value = value & !(0xf << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62;
+    value.to_be_bytes()
+}
+
+impl Live {
+    pub(crate) fn health(&self, gateway_live: u32) -> Option<HealthWord<'_>> {
+        self.health_word(gateway_live).map(HealthWord)
+    }
+}

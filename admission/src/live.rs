@@ -1,0 +1,216 @@
+//! The `live` file: limiter words, counts, call slots, gateway health, per-process counters.
+//!
+//! Made by the module when Kamailio starts and kept over its restarts; the daemon attaches to it. Rate words survive a
+//! restart, so it grants no fresh burst; counts start at zero and grow again with each restored dialog that is adopted.
+//! Nothing here waits, and nothing here knows SIP.
+
+mod calls;
+mod count;
+pub(crate) mod health;
+mod layout;
+mod lines;
+pub(crate) mod process;
+pub(crate) mod slots;
+mod sweep;
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+pub use calls::{CallView, Ending};
+pub(crate) use count::CountWord;
+pub(crate) use layout::Capacity;
+pub(crate) use lines::Line;
+pub use process::Totals;
+pub use slots::{CallKey, SlotRef, SlotState};
+pub use sweep::{Reclaimed, SlotView};
+pub(crate) use sweep::{uid_from_words as uid_bytes, uid_to_words as uid_words};
+
+use crate::error::OpenError;
+use crate::hash::Keys;
+use crate::map::{Map, wall_ms};
+use crate::sync::{AtomicU64, Ordering};
+use layout::*;
+use slots::Slots;
+
+const FILE: &str = "live";
+
+/// Whose limits: which line of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All calls of the node.
+    Node,
+    /// The account with this `live` index.
+    Account(u32),
+    /// The trunk with this `live` index.
+    Trunk(u32),
+}
+
+/// The mapped file.
+#[derive(Debug)]
+pub struct Live {
+    map: Map,
+    capacity: Capacity,
+}
+
+impl Live {
+    /// For Kamailio's first process, before it forks: makes the file, or takes the one that is there and begins a new
+    /// epoch in it. Refuses a file with other parameters while calls may still be counted in it, and one that another
+    /// running Kamailio holds.
+    pub(crate) fn create_or_reopen(dir: &Path, capacity: Capacity) -> Result<Live, OpenError> {
+        let path = dir.join(FILE);
+        let live = match Live::attach(dir) {
+            Err(OpenError::Missing { .. }) => {
+                Live::create(dir, &path, capacity)?;
+                Live::attach(dir)?
+            }
+            other => other?,
+        };
+        if !live.map.try_lock().map_err(|error| OpenError::io(&path, error))? {
+            return Err(OpenError::InUse { path });
+        }
+        if live.capacity != capacity {
+            // Nobody runs on it: a new file takes its name. What stood in it are limits of a moment and orphans, and
+            // the daemon finds by itself that the calls of the old one are gone.
+            drop(live);
+            fs::remove_file(&path).map_err(|error| OpenError::io(&path, error))?;
+            return Live::create_or_reopen(dir, capacity);
+        }
+        live.begin_epoch();
+        Ok(live)
+    }
+
+    fn create(dir: &Path, path: &Path, capacity: Capacity) -> Result<(), OpenError> {
+        let aside = dir.join("live.new");
+        let io = |error| OpenError::io(&aside, error);
+        match fs::remove_file(&aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        let map = Map::create(&aside, capacity.words()).map_err(io)?;
+        let mut seed = [0; 16];
+        fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut seed)).map_err(io)?;
+        let words = map.shared_words();
+        let header = [
+            (L_TRUNKS, u64::from(capacity.trunks)),
+            (L_ACCOUNTS, u64::from(capacity.accounts)),
+            (L_GATEWAYS, u64::from(capacity.gateways)),
+            (L_SLOTS, u64::from(capacity.slots)),
+            (L_PROCESSES, u64::from(capacity.processes)),
+            (L_KEY_0, u64::from_ne_bytes(std::array::from_fn(|index| seed[index]))),
+            (L_KEY_1, u64::from_ne_bytes(std::array::from_fn(|index| seed[8 + index]))),
+            (L_LAYOUT, LAYOUT),
+        ];
+        for (index, value) in header {
+            words[index].store(value, Ordering::Relaxed);
+        }
+        words[L_MAGIC].store(MAGIC, Ordering::Release);
+        fs::rename(&aside, path).map_err(|error| OpenError::io(path, error))
+    }
+
+    /// For the daemon: the file as it is. [`OpenError::Missing`] until Kamailio has started once.
+    pub fn attach(dir: &Path) -> Result<Live, OpenError> {
+        let path = dir.join(FILE);
+        let map = Map::open_shared(&path).map_err(|error| OpenError::io(&path, error))?;
+        if map.acquire(L_MAGIC) != MAGIC {
+            return Err(OpenError::Foreign { path, what: "live" });
+        }
+        let words = map.words();
+        if words.at(L_LAYOUT) != LAYOUT {
+            return Err(OpenError::OtherLayout { path, found: words.at(L_LAYOUT), wanted: LAYOUT });
+        }
+        let number = |index| u32::try_from(words.at(index)).unwrap_or(u32::MAX);
+        let capacity = Capacity {
+            trunks: number(L_TRUNKS),
+            accounts: number(L_ACCOUNTS),
+            gateways: number(L_GATEWAYS),
+            slots: number(L_SLOTS),
+            processes: number(L_PROCESSES),
+        };
+        if capacity.words() != words.len() {
+            return Err(OpenError::Damaged { path, fault: "its length is not the one its header asks for" });
+        }
+        Ok(Live { map, capacity })
+    }
+
+    /// Whether the name still stands for this file, or Kamailio has made another.
+    pub fn is_current(&self, dir: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let named = fs::metadata(dir.join(FILE)).map(|meta| meta.ino());
+        matches!((named, self.map.inode()), (Ok(named), Ok(own)) if named == own)
+    }
+
+    /// Alone on the file: zeroes the counts and forgets what was only half taken. Calls of earlier epochs keep their
+    /// slots until their dialog is restored or the daemon ends them.
+    fn begin_epoch(&self) {
+        for line in self.all_lines() {
+            line.calls().reset();
+        }
+        self.slots_used().reset();
+        let slots = self.slots();
+        for (slot, state) in slots.in_use() {
+            if state == SlotState::Taking {
+                slots.abandon(slot);
+            }
+        }
+        self.word(L_MAIN_PID).store(u64::from(std::process::id()), Ordering::Relaxed);
+        self.word(L_EPOCH_START_MS).store(wall_ms(), Ordering::Relaxed);
+        self.word(L_EPOCH).fetch_add(1, Ordering::Release);
+    }
+
+    fn all_lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let accounts = (0..self.capacity.accounts).map(Scope::Account);
+        let trunks = (0..self.capacity.trunks).map(Scope::Trunk);
+        std::iter::once(Scope::Node).chain(accounts).chain(trunks).filter_map(|scope| self.line(scope))
+    }
+
+    #[inline]
+    fn word(&self, index: usize) -> &AtomicU64 {
+        &self.map.shared_words()[index]
+    }
+
+    #[inline]
+    pub(crate) fn slots(&self) -> Slots<'_> {
+        let words = self.map.shared_words();
+        let (tags, bodies) = (self.capacity.tags_at(), self.capacity.bodies_at());
+        Slots::new(&words[tags..bodies], &words[bodies..self.capacity.words()])
+    }
+
+    /// Slots in use over all trunks: the start-up parameter bounds it.
+    pub(crate) fn slots_used(&self) -> CountWord<'_> {
+        CountWord(self.word(L_SLOTS_USED))
+    }
+
+    pub(crate) fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    pub(crate) fn keys(&self) -> Keys {
+        Keys(self.map.words().at(L_KEY_0), self.map.words().at(L_KEY_1))
+    }
+
+    /// The number of this start of Kamailio, counted since the file was made.
+    pub fn epoch(&self) -> u64 {
+        self.map.acquire(L_EPOCH)
+    }
+
+    /// Process id of Kamailio's first process in this epoch.
+    pub fn main_pid(&self) -> u32 {
+        self.map.words().at(L_MAIN_PID) as u32
+    }
+
+    /// When this epoch began, in milliseconds since 1970.
+    pub fn epoch_start_ms(&self) -> u64 {
+        self.map.words().at(L_EPOCH_START_MS)
+    }
+
+    /// Says that every dialog that Kamailio restored in this epoch has been adopted.
+    pub(crate) fn mark_restored(&self) {
+        self.word(L_RESTORED_EPOCH).store(self.epoch(), Ordering::Release);
+    }
+
+    /// Whether that has been said: from then on a slot of an earlier epoch is an orphan.
+    pub fn restored(&self) -> bool {
+        self.map.acquire(L_RESTORED_EPOCH) == self.epoch()
+    }
+}

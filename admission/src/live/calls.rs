@@ -1,0 +1,188 @@
+//! A call's slot from admission to ending: what is written into its body, and the two steps of its end.
+//!
+//! Ending is claim, report, free: exactly one caller claims, and a process that dies before it frees leaves a slot that
+//! the daemon finds. So an ending may be reported twice after a death, never not at all, and never twice without one.
+
+use super::layout::*;
+use super::sweep::{uid_from_words, uid_to_words};
+use super::{CallKey, Live, Scope, SlotRef, SlotState};
+use crate::image::TrunkRef;
+use crate::live::slots::Claim;
+use crate::sync::Ordering;
+
+/// What a slot says about its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallView {
+    /// The slot.
+    pub slot: SlotRef,
+    /// The call's own id.
+    pub uid: [u8; 16],
+    /// `live` index of its trunk.
+    pub trunk_live: u32,
+    /// `live` index of the trunk's account.
+    pub account_live: Option<u32>,
+    /// When it was admitted, in milliseconds since 1970.
+    pub start_wall_ms: u64,
+    /// When it first rang, or 0.
+    pub ring_wall_ms: u64,
+    /// When it was answered, or 0.
+    pub answer_wall_ms: u64,
+    /// `live` index of the last gateway tried.
+    pub gateway_live: u32,
+    /// Gateways tried.
+    pub attempts: u8,
+}
+
+/// A call whose ending is the caller's to report; freed by [`Live::finish_end`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Ending(pub CallView);
+
+impl Live {
+    fn set(&self, slot: SlotRef, word: usize, value: u64) {
+        if let Some(word) = self.slots().body(slot.index, word) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self, slot: SlotRef, word: usize) -> u64 {
+        self.slots().body(slot.index, word).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    /// Writes the body of a slot that the caller has claimed.
+    pub(crate) fn fill(&self, slot: SlotRef, trunk: &TrunkRef, uid: [u8; 16], wall_ms: u64) {
+        self.fill_with(slot, trunk.live, trunk.account, uid, [wall_ms, 0, 0]);
+    }
+
+    fn fill_with(&self, slot: SlotRef, trunk: u32, account: Option<u32>, uid: [u8; 16], times: [u64; 3]) {
+        let owners = u64::from(trunk) << 32 | u64::from(account.unwrap_or(u32::MAX));
+        let [high, low] = uid_to_words(uid);
+        let body = [
+            (B_OWNERS, owners),
+            (B_EPOCH, self.epoch()),
+            (B_UID, high),
+            (B_UID + 1, low),
+            (B_START_MS, times[0]),
+            (B_RING_MS, times[1]),
+            (B_ANSWER_MS, times[2]),
+            (B_DIALOG, 0),
+            (B_TRIED, 0),
+            (B_GATEWAY, u64::MAX << 32),
+            (B_GATEWAY_SUM, 0),
+        ];
+        for (word, value) in body {
+            self.set(slot, word, value);
+        }
+    }
+
+    pub(crate) fn uid(&self, slot: SlotRef) -> [u8; 16] {
+        uid_from_words([self.get(slot, B_UID), self.get(slot, B_UID + 1)])
+    }
+
+    /// The call of a slot, if the slot is still in this use and carries one.
+    pub fn call(&self, slot: SlotRef) -> Option<CallView> {
+        let owners = self.get(slot, B_OWNERS);
+        let gateway = self.get(slot, B_GATEWAY);
+        let view = CallView {
+            slot,
+            uid: self.uid(slot),
+            trunk_live: (owners >> 32) as u32,
+            account_live: Some(owners as u32).filter(|&live| live != u32::MAX),
+            start_wall_ms: self.get(slot, B_START_MS),
+            ring_wall_ms: self.get(slot, B_RING_MS),
+            answer_wall_ms: self.get(slot, B_ANSWER_MS),
+            gateway_live: (gateway >> 32) as u32,
+            attempts: gateway as u8,
+        };
+        matches!(self.slots().state(slot)?, SlotState::Ringing | SlotState::Answered | SlotState::Ending)
+            .then_some(view)
+    }
+
+    /// The far side rings: the first time counts.
+    pub(crate) fn ringing(&self, slot: SlotRef, wall_ms: u64) {
+        if self.slots().state(slot) == Some(SlotState::Ringing) && self.get(slot, B_RING_MS) == 0 {
+            self.set(slot, B_RING_MS, wall_ms);
+        }
+    }
+
+    /// The call was answered; `false` when that was known or the call is over.
+    pub(crate) fn answered(&self, slot: SlotRef, wall_ms: u64) -> bool {
+        let first = self.slots().advance(slot, &[SlotState::Ringing], SlotState::Answered);
+        if first {
+            self.set(slot, B_ANSWER_MS, wall_ms);
+        }
+        first
+    }
+
+    /// Ties the slot to Kamailio's dialog.
+    pub(crate) fn bind_dialog(&self, slot: SlotRef, entry: u32, id: u32) {
+        if self.call(slot).is_some() {
+            self.set(slot, B_DIALOG, u64::from(entry) << 32 | u64::from(id));
+        }
+    }
+
+    /// Claims the ending of a call; exactly one caller gets it.
+    pub(crate) fn begin_end(&self, slot: SlotRef) -> Option<Ending> {
+        let view = self.call(slot)?;
+        let from = [SlotState::Ringing, SlotState::Answered];
+        self.slots().advance(slot, &from, SlotState::Ending).then_some(Ending(view))
+    }
+
+    /// Frees the slot of a call whose ending is reported. Answers how many counts were at zero already: a defect.
+    pub(crate) fn finish_end(&self, ending: Ending) -> u32 {
+        let underflows = self.give_counts(ending.0.slot);
+        self.slots().advance(ending.0.slot, &[SlotState::Ending], SlotState::Free);
+        underflows
+    }
+
+    /// Takes a restored call into this epoch, over any limit: its slot as it was before, or a new one.
+    pub(crate) fn adopt(&self, call: &CallView, key: CallKey) -> Option<SlotRef> {
+        let kept = self.call(call.slot).is_some_and(|kept| kept.uid == call.uid);
+        let slot = if kept {
+            if self.get(call.slot, B_EPOCH) == self.epoch() {
+                return Some(call.slot);
+            }
+            call.slot
+        } else {
+            let Claim::Claimed(slot) = self.slots().claim(key) else { return None };
+            let times = [call.start_wall_ms, call.ring_wall_ms, call.answer_wall_ms];
+            self.fill_with(slot, call.trunk_live, call.account_live, call.uid, times);
+            slot
+        };
+        let scopes =
+            [Some(Scope::Trunk(call.trunk_live)), call.account_live.map(Scope::Account), Some(Scope::Node)];
+        for line in scopes.into_iter().flatten().filter_map(|scope| self.line(scope)) {
+            let _ = line.calls().take(None);
+        }
+        let _ = self.slots_used().take(None);
+        self.set(slot, B_EPOCH, self.epoch());
+        if !kept {
+            let gateway = u64::from(call.gateway_live) << 32 | u64::from(call.attempts);
+            self.set(slot, B_GATEWAY, gateway);
+            let state = if call.answer_wall_ms == 0 { SlotState::Ringing } else { SlotState::Answered };
+            self.slots().advance(slot, &[SlotState::Taking], state);
+        }
+        Some(slot)
+    }
+
+    /// The gateways a call has tried: one bit for each position in the list with this sum. A list that changed
+    /// meanwhile starts anew, without the gateway tried last.
+    pub(crate) fn tried(&self, slot: SlotRef, list_sum: u32) -> (u64, Option<u32>) {
+        let last = (self.get(slot, B_GATEWAY) >> 32) as u32;
+        let last = Some(last).filter(|&live| live != u32::MAX);
+        if self.get(slot, B_GATEWAY_SUM) == u64::from(list_sum) {
+            (self.get(slot, B_TRIED), None)
+        } else {
+            (0, last)
+        }
+    }
+
+    /// Notes a gateway as tried.
+    pub(crate) fn note_tried(&self, slot: SlotRef, list_sum: u32, tried: u64, gateway_live: u32) -> u8 {
+        let attempts = (self.get(slot, B_GATEWAY) as u8).saturating_add(1);
+        self.set(slot, B_TRIED, tried);
+        self.set(slot, B_GATEWAY_SUM, u64::from(list_sum));
+        self.set(slot, B_GATEWAY, u64::from(gateway_live) << 32 | u64::from(attempts));
+        attempts
+    }
+}

@@ -1,0 +1,120 @@
+//! One word for each gateway: up, down, or on trial, with hysteresis. Shared by all workers, untouched by any publish.
+//!
+//! Three failures in a row take a gateway down. Ten seconds later one call may try it; that call's outcome decides, and
+//! each failed trial doubles the pause up to five minutes. Any success brings it up. A word of 0 is up, never used.
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// Failures in a row that take a gateway down.
+const FAILURES: u64 = 3;
+/// First pause before a trial, in milliseconds.
+const PAUSE_MS: u64 = 10_000;
+/// The pause doubles at most so often: 10 s to 320 s.
+const DOUBLINGS: u64 = 5;
+
+const FAILED_MASK: u64 = 0xff;
+const TRIAL: u64 = 1 << 8;
+const SINCE_SHIFT: u32 = 16;
+
+/// What came of sending a call, or a probe, to a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It answered like a working gateway; busy or declined counts as such.
+    Good,
+    /// It did not answer, or answered that it cannot serve.
+    Bad,
+}
+
+/// How a gateway may be used now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fitness {
+    /// Use it.
+    Up,
+    /// It is down, but a single call may try it.
+    Trial,
+    /// Only when nothing else is left.
+    Down,
+}
+
+/// One gateway's word.
+#[derive(Clone, Copy)]
+pub(crate) struct HealthWord<'a>(pub(crate) &'a AtomicU64);
+
+impl HealthWord<'_> {
+    pub(crate) fn fitness(self, now_ms: u64) -> Fitness {
+        let word = self.0.load(Ordering::Relaxed);
+        let failed = word & FAILED_MASK;
+        if failed < FAILURES {
+            return Fitness::Up;
+        }
+        let pause = PAUSE_MS << (failed - FAILURES).min(DOUBLINGS);
+        if now_ms < (word >> SINCE_SHIFT).saturating_add(pause) { Fitness::Down } else { Fitness::Trial }
+    }
+
+    /// Takes the trial for one call: the pause starts again, so nobody else gets one meanwhile.
+    pub(crate) fn take_trial(self, now_ms: u64) -> bool {
+        if self.fitness(now_ms) != Fitness::Trial {
+            return false;
+        }
+        let word = self.0.load(Ordering::Relaxed);
+        let next = word & FAILED_MASK | TRIAL | now_ms << SINCE_SHIFT;
+        self.0.compare_exchange(word, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Counts an outcome. A success ends every doubt.
+    pub(crate) fn report(self, outcome: Outcome, now_ms: u64) {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let next = match outcome {
+                Outcome::Good => 0,
+                Outcome::Bad => {
+                    let failed = (word & FAILED_MASK).saturating_add(1).min(FAILURES + DOUBLINGS);
+                    // While it is down, only a trial's failure counts: calls sent to it for want of others do not.
+                    if word & FAILED_MASK >= FAILURES && word & TRIAL == 0 {
+                        return;
+                    }
+                    failed | now_ms << SINCE_SHIFT
+                }
+            };
+            match self.0.compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(current) => word = current,
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_failures_take_it_down_and_one_trial_at_a_time_brings_it_back() {
+        let cell = AtomicU64::new(0);
+        let word = HealthWord(&cell);
+        let mut now = 1_000_000;
+        for _ in 0..2 {
+            word.report(Outcome::Bad, now);
+            assert_eq!(word.fitness(now), Fitness::Up);
+        }
+        word.report(Outcome::Good, now);
+        for _ in 0..3 {
+            assert_eq!(word.fitness(now), Fitness::Up);
+            word.report(Outcome::Bad, now);
+        }
+        assert_eq!(word.fitness(now), Fitness::Down);
+        assert!(!word.take_trial(now));
+        for pause in [10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 320_000] {
+            assert_eq!(word.fitness(now + pause - 1), Fitness::Down, "{pause}");
+            now += pause;
+            assert!(word.take_trial(now));
+            assert!(!word.take_trial(now), "one trial at a time");
+            word.report(Outcome::Bad, now);
+            word.report(Outcome::Bad, now);
+        }
+        now += 320_000;
+        assert!(word.take_trial(now));
+        word.report(Outcome::Good, now);
+        assert_eq!(word.fitness(now), Fitness::Up);
+    }
+}

@@ -1,0 +1,112 @@
+//! The cache line of a trunk, an account or the node: rate word, count, totals.
+//!
+//! A line is addressed by its `live` index; one beyond the file's capacity does not exist, and its owner's calls are
+//! refused rather than let pass unlimited.
+
+use super::layout::*;
+use super::{CountWord, Live, Scope};
+use crate::rate::{Rate, RateWord};
+use crate::sync::{AtomicU64, Ordering};
+
+/// One line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'a>(&'a [AtomicU64]);
+
+impl<'a> Line<'a> {
+    #[inline]
+    pub(crate) fn rate(self) -> RateWord<'a> {
+        RateWord(&self.0[LINE_RATE])
+    }
+
+    #[inline]
+    pub(crate) fn calls(self) -> CountWord<'a> {
+        CountWord(&self.0[LINE_CALLS])
+    }
+
+    #[inline]
+    pub(crate) fn count_admitted(self) {
+        self.0[LINE_ADMITTED].fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn count_refused(self) {
+        self.0[LINE_REFUSED].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn load(self, index: usize) -> u64 {
+        self.0[index].load(Ordering::Relaxed)
+    }
+}
+
+/// What a line says, for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineView {
+    /// Calls at the same time, now.
+    pub calls: u32,
+    /// Calls in the rate limiter's bucket, now.
+    pub bucket: u32,
+    /// Calls admitted since the file was made.
+    pub admitted_total: u64,
+    /// Calls refused since the file was made, after they were identified.
+    pub refused_total: u64,
+}
+
+impl Live {
+    #[inline]
+    pub(crate) fn line(&self, scope: Scope) -> Option<Line<'_>> {
+        let (at, index, count) = match scope {
+            Scope::Node => (L_NODE, 0, 1),
+            Scope::Account(live) => (self.capacity.accounts_at(), live, self.capacity.accounts),
+            Scope::Trunk(live) => (self.capacity.trunks_at(), live, self.capacity.trunks),
+        };
+        let at = at + index as usize * LINE;
+        (index < count).then(|| Line(&self.map.shared_words()[at..at + LINE]))
+    }
+
+    /// What stands in a line now; `None` beyond the capacity. `rate` is the limit in force, `now_ns` monotonic.
+    pub fn line_view(&self, scope: Scope, rate: Option<Rate>, now_ns: u64) -> Option<LineView> {
+        let line = self.line(scope)?;
+        Some(LineView {
+            calls: line.calls().get(),
+            bucket: rate.map_or(0, |rate| line.rate().level(rate, now_ns)),
+            admitted_total: line.load(LINE_ADMITTED),
+            refused_total: line.load(LINE_REFUSED),
+        })
+    }
+
+    /// Calls at the same time of one trunk.
+    pub fn trunk_calls(&self, live: u32) -> u32 {
+        self.line(Scope::Trunk(live)).map_or(0, |line| line.calls().get())
+    }
+
+    /// Calls at the same time of the whole node.
+    pub fn node_calls(&self) -> u32 {
+        self.line(Scope::Node).map_or(0, |line| line.calls().get())
+    }
+
+    /// Keeps a debt in calls when its rate changes.
+    pub(crate) fn carry_over(&self, scope: Scope, old: Rate, new: Rate, now_ns: u64) {
+        if let Some(line) = self.line(scope) {
+            line.rate().carry_over(old, new, now_ns);
+        }
+    }
+
+    /// Clears the line of a trunk or account that is no more, before its index is given to another.
+    pub fn clear_line(&self, scope: Scope) {
+        if let Some(line) = self.line(scope) {
+            line.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        }
+    }
+
+    /// How many trunks, accounts and gateways the file has room for.
+    pub fn room(&self) -> (u32, u32, u32) {
+        (self.capacity.trunks, self.capacity.accounts, self.capacity.gateways)
+    }
+}
+
+impl Live {
+    pub(crate) fn health_word(&self, gateway: u32) -> Option<&AtomicU64> {
+        let at = self.capacity.health_at() + gateway as usize;
+        (gateway < self.capacity.gateways).then(|| &self.map.shared_words()[at])
+    }
+}

@@ -1,0 +1,116 @@
+//! What the daemon sees of slots, and how it takes back those of calls that nobody will end.
+//!
+//! Reclaiming has two steps, like ending: the slot is marked, the call's ending is stored, the slot is freed. A daemon
+//! that dies in between finds the mark at its next start and goes on; so no call ends twice and none never.
+
+use super::layout::*;
+use super::slots::{SlotRef, SlotState};
+use super::{Live, Scope};
+use crate::sync::Ordering;
+
+/// A slot in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotView {
+    /// The slot in this use of it.
+    pub slot: SlotRef,
+    /// Where it stands.
+    pub state: SlotState,
+    /// The epoch in which the call was admitted or last restored.
+    pub epoch: u64,
+    /// `live` index of the call's trunk.
+    pub trunk_live: u32,
+    /// The call's own id.
+    pub uid: [u8; 16],
+    /// Kamailio's dialog, `(h_entry, h_id)`; `(0, 0)` while there is none.
+    pub dialog: (u32, u32),
+    /// When the call was admitted, in milliseconds since 1970.
+    pub start_wall_ms: u64,
+    /// When it first rang, or 0.
+    pub ring_wall_ms: u64,
+    /// When it was answered, or 0.
+    pub answer_wall_ms: u64,
+}
+
+/// A slot marked by [`Live::begin_reclaim`]; to be freed when the call's ending is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Reclaimed(pub SlotView);
+
+impl Live {
+    /// All slots in use, as they are at the moment each is looked at.
+    pub fn slots_in_use(&self) -> Vec<SlotView> {
+        self.slots().in_use().filter_map(|(slot, state)| self.view(slot, state)).collect()
+    }
+
+    fn view(&self, slot: SlotRef, state: SlotState) -> Option<SlotView> {
+        let slots = self.slots();
+        let word = |index| slots.body(slot.index, index).map(|word| word.load(Ordering::Relaxed));
+        let (owners, dialog) = (word(B_OWNERS)?, word(B_DIALOG)?);
+        Some(SlotView {
+            slot,
+            state,
+            epoch: word(B_EPOCH)?,
+            trunk_live: (owners >> 32) as u32,
+            uid: uid_from_words([word(B_UID)?, word(B_UID + 1)?]),
+            dialog: ((dialog >> 32) as u32, dialog as u32),
+            start_wall_ms: word(B_START_MS)?,
+            ring_wall_ms: word(B_RING_MS)?,
+            answer_wall_ms: word(B_ANSWER_MS)?,
+        })
+    }
+
+    /// Slots whose calls nobody will end any more: of an earlier epoch once this one has adopted what it restored,
+    /// and those a daemon had marked before it died.
+    pub fn orphans(&self) -> Vec<SlotView> {
+        let (epoch, restored) = (self.epoch(), self.restored());
+        let mut slots = self.slots_in_use();
+        slots.retain(|view| {
+            let stale = restored && view.epoch != epoch && view.state != SlotState::Taking;
+            stale || view.state == SlotState::Reclaiming
+        });
+        slots
+    }
+
+    /// Marks a slot for the daemon; `None` when its call ended meanwhile.
+    pub fn begin_reclaim(&self, slot: SlotRef) -> Option<Reclaimed> {
+        let from = [SlotState::Ringing, SlotState::Answered, SlotState::Ending, SlotState::Reclaiming];
+        // `Ending` of this epoch belongs to a worker that is alive; of an earlier one, to nobody.
+        let view = self.view(slot, self.slots().state(slot)?)?;
+        let from = if view.epoch == self.epoch() { &from[..2] } else { &from[..] };
+        let again = view.state == SlotState::Reclaiming;
+        (again || self.slots().advance(slot, from, SlotState::Reclaiming)).then_some(Reclaimed(view))
+    }
+
+    /// Frees a marked slot.
+    pub fn finish_reclaim(&self, reclaimed: Reclaimed) {
+        let slot = reclaimed.0.slot;
+        self.give_counts(slot);
+        self.slots().advance(slot, &[SlotState::Reclaiming], SlotState::Free);
+    }
+
+    /// Takes a slot's call out of the counts that it is in: those of its epoch, if that is the present one.
+    /// Answers how many counts were already at zero.
+    pub(crate) fn give_counts(&self, slot: SlotRef) -> u32 {
+        let slots = self.slots();
+        let word = |index| slots.body(slot.index, index).map_or(0, |word| word.load(Ordering::Relaxed));
+        if word(B_EPOCH) != self.epoch() {
+            return 0;
+        }
+        let owners = word(B_OWNERS);
+        let scopes = [Scope::Trunk((owners >> 32) as u32), Scope::Account(owners as u32), Scope::Node];
+        let lines = scopes.into_iter().filter_map(|scope| self.line(scope)).map(|line| line.calls());
+        lines.chain([self.slots_used()]).map(|count| u32::from(!count.give())).sum()
+    }
+}
+
+pub(crate) fn uid_to_words(uid: [u8; 16]) -> [u64; 2] {
+    let word = |at: usize| u64::from_be_bytes(std::array::from_fn(|index| uid[at + index]));
+    [word(0), word(8)]
+}
+
+pub(crate) fn uid_from_words(words: [u64; 2]) -> [u8; 16] {
+    let mut uid = [0; 16];
+    uid[..8].copy_from_slice(&words[0].to_be_bytes());
+    uid[8..].copy_from_slice(&words[1].to_be_bytes());
+    uid
+}

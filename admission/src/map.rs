@@ -1,0 +1,185 @@
+//! Files mapped into memory, seen as 64-bit atomic words. The only file of this crate that may hold `unsafe`.
+//!
+//! Words are atomic because other processes write them at any time; read that way, a torn, truncated or hostile file is
+//! wrong data at worst, never undefined behaviour. A mapping is never resized and its file never truncated by us: pages
+//! that vanished would be a SIGBUS in a worker, and one dead worker is a dead proxy.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::ptr::{self, NonNull};
+
+use crate::sync::AtomicU64;
+
+/// Mode of every shared file: its owner writes, the group reads (design section 3).
+pub(crate) const FILE_MODE: u32 = 0o640;
+/// Bytes in a word.
+pub(crate) const WORD: usize = size_of::<u64>();
+
+/// A mapping that lives until it is dropped. The file may be renamed or unlinked meanwhile; the pages stay.
+#[derive(Debug)]
+pub(crate) struct Map {
+    first: NonNull<AtomicU64>,
+    words: usize,
+    writable: bool,
+    /// Kept for the lock on it, which ends when the last process that inherited it has ended.
+    file: File,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and is reached only as `&[AtomicU64]`.
+unsafe impl Send for Map {}
+// SAFETY: as above; atomics may be shared between threads.
+unsafe impl Sync for Map {}
+
+impl Map {
+    /// Makes a file of exactly `words` zero words and maps it for writing. Fails if it exists. Its memory is reserved
+    /// now, so that a full file system is an error here and not a SIGBUS later.
+    pub(crate) fn create(path: &Path, words: usize) -> io::Result<Map> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)?;
+        let bytes = words.checked_mul(WORD).and_then(|n| i64::try_from(n).ok());
+        let bytes = bytes.ok_or(io::ErrorKind::InvalidInput)?;
+        // SAFETY: a plain system call on a descriptor that we own.
+        let refused = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes) };
+        if refused != 0 {
+            return Err(io::Error::from_raw_os_error(refused));
+        }
+        Map::of(file, true)
+    }
+
+    /// Maps an existing file for reading and writing.
+    pub(crate) fn open_shared(path: &Path) -> io::Result<Map> {
+        Map::of(OpenOptions::new().read(true).write(true).open(path)?, true)
+    }
+
+    /// Maps an existing file for reading.
+    pub(crate) fn open_read_only(path: &Path) -> io::Result<Map> {
+        Map::of(File::open(path)?, false)
+    }
+
+    fn of(file: File, writable: bool) -> io::Result<Map> {
+        let bytes = usize::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let words = bytes / WORD;
+        if words == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let protection = if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
+        // SAFETY: a fresh shared mapping of a file that we hold open; no existing memory is touched.
+        let address = unsafe {
+            libc::mmap(ptr::null_mut(), words * WORD, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let first = NonNull::new(address.cast::<AtomicU64>()).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Map { first, words, writable, file })
+    }
+
+    /// All words. Storing to one of a read-only mapping would fault, so those are handed out only as [`Words`].
+    pub(crate) fn shared_words(&self) -> &[AtomicU64] {
+        assert!(self.writable, "a mapping opened for reading is read through `words`");
+        self.raw_words()
+    }
+
+    /// One word with acquire ordering: what its writer stored before it is seen by whatever is loaded after it.
+    #[inline]
+    pub(crate) fn acquire(&self, index: usize) -> u64 {
+        self.raw_words().get(index).map_or(0, |word| word.load(crate::sync::Ordering::Acquire))
+    }
+
+    /// The words, for loading only.
+    pub(crate) fn words(&self) -> Words<'_> {
+        Words(self.raw_words())
+    }
+
+    #[cfg(not(loom))]
+    fn raw_words(&self) -> &[AtomicU64] {
+        // SAFETY: `first` is page-aligned and starts `words * 8` mapped bytes that stay until drop; any bits are a u64.
+        unsafe { std::slice::from_raw_parts(self.first.as_ptr(), self.words) }
+    }
+
+    /// Loom's atomics are not words; its models run on slices of their own and never come here.
+    #[cfg(loom)]
+    fn raw_words(&self) -> &[AtomicU64] {
+        unreachable!("no mapping exists under loom")
+    }
+
+    /// Takes the file's exclusive lock for this process and its children, without waiting.
+    pub(crate) fn try_lock(&self) -> io::Result<bool> {
+        // SAFETY: a plain system call on a descriptor that we own.
+        let refused = unsafe { libc::flock(self.file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+        if refused == 0 {
+            return Ok(true);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() == io::ErrorKind::WouldBlock { Ok(false) } else { Err(error) }
+    }
+
+    /// The inode, to notice that the name now stands for another file.
+    pub(crate) fn inode(&self) -> io::Result<u64> {
+        use std::os::unix::fs::MetadataExt;
+        Ok(self.file.metadata()?.ino())
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: exactly the range that `of` mapped; no borrow of it can outlive `self`.
+        unsafe { libc::munmap(self.first.as_ptr().cast(), self.words * WORD) };
+    }
+}
+
+/// Words that are only ever loaded. Anything out of range reads as 0, so no offset found in a file can panic.
+#[derive(Clone, Copy)]
+pub(crate) struct Words<'a>(&'a [AtomicU64]);
+
+impl<'a> Words<'a> {
+    /// How many there are.
+    pub(crate) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// One word; 0 beyond the end.
+    #[inline]
+    pub(crate) fn at(self, index: usize) -> u64 {
+        self.0.get(index).map_or(0, |word| word.load(crate::sync::Ordering::Relaxed))
+    }
+
+    /// `count` words from `from`, or as many of them as exist.
+    #[inline]
+    pub(crate) fn range(self, from: usize, count: usize) -> Words<'a> {
+        let end = from.saturating_add(count).min(self.0.len());
+        Words(self.0.get(from..end).unwrap_or(&[]))
+    }
+
+    /// All of them in order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = u64> + 'a {
+        self.0.iter().map(|word| word.load(crate::sync::Ordering::Relaxed))
+    }
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds, the same for every process of the machine. Through the vDSO: no system call.
+pub(crate) fn monotonic_ns() -> u64 {
+    read_clock(libc::CLOCK_MONOTONIC)
+}
+
+/// Wall clock in milliseconds since 1970, for people; never for limits.
+pub(crate) fn wall_ms() -> u64 {
+    read_clock(libc::CLOCK_REALTIME) / 1_000_000
+}
+
+fn read_clock(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes one timespec that we own; both clocks exist on every Linux.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Whether a process with this id exists.
+pub(crate) fn process_exists(pid: u32) -> bool {
+    let Ok(pid @ 1..) = libc::pid_t::try_from(pid) else { return false };
+    // SAFETY: signal 0 is never delivered; it only asks.
+    let refused = unsafe { libc::kill(pid, 0) };
+    refused == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}

@@ -1,0 +1,124 @@
+//! The images in force, as one table: every question is put to the overlay first, then to the base.
+//!
+//! What the overlay says, "deleted" included, is final. Must never answer from two pairs at once.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::control::{Pair, image_file};
+use crate::error::OpenError;
+use crate::image::{AccountView, Address, Check, Found, Ha1, Image, SourceMatch, TrunkRef, VALUE_LIVE};
+use crate::rate::Rate;
+
+/// A mapped pair.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) pair: Pair,
+    base: Image,
+    overlay: Option<Image>,
+}
+
+impl Tables {
+    /// Maps what `pair` names; takes the base of `previous` over when it is the same.
+    pub(crate) fn open(
+        dir: &Path,
+        pair: Pair,
+        check: Check,
+        previous: Option<Tables>,
+    ) -> Result<Tables, (OpenError, Option<Tables>)> {
+        let open = |generation| Image::open(&dir.join(image_file(generation)), check);
+        let overlay = match pair.overlay() {
+            0 => None,
+            generation => match open(generation) {
+                Ok(image) => Some(image),
+                Err(error) => return Err((error, previous)),
+            },
+        };
+        let misfit = |image: &Image, base| image.base_generation() != base;
+        if overlay.as_ref().is_some_and(|image| misfit(image, pair.base())) {
+            let path = dir.join(image_file(pair.overlay()));
+            return Err((OpenError::Damaged { path, fault: "it belongs to another base" }, previous));
+        }
+        match previous {
+            Some(Tables { pair: old, base, .. }) if old.base() == pair.base() => {
+                Ok(Tables { pair, base, overlay })
+            }
+            previous => match open(pair.base()) {
+                Ok(base) if misfit(&base, pair.base()) || base.is_overlay() => {
+                    let path = dir.join(image_file(pair.base()));
+                    Err((OpenError::Damaged { path, fault: "it is no base" }, previous))
+                }
+                Ok(base) => Ok(Tables { pair, base, overlay }),
+                Err(error) => Err((error, previous)),
+            },
+        }
+    }
+
+    /// Overlay, then base.
+    fn images(&self) -> impl Iterator<Item = (&Image, bool)> {
+        self.overlay.iter().map(|image| (image, true)).chain([(&self.base, false)])
+    }
+
+    fn first<T>(&self, question: impl Fn(&Image) -> Found<T>) -> Option<(T, bool)> {
+        self.images().find_map(|(image, overlay)| match question(image) {
+            Found::Nothing => None,
+            Found::Deleted => Some(None),
+            Found::Here(answer) => Some(Some((answer, overlay))),
+        })?
+    }
+
+    /// The image whose settings count.
+    pub(crate) fn newest(&self) -> &Image {
+        self.overlay.as_ref().unwrap_or(&self.base)
+    }
+
+    /// The image that a trunk was found in.
+    pub(crate) fn image(&self, in_overlay: bool) -> &Image {
+        if in_overlay { self.newest() } else { &self.base }
+    }
+
+    pub(crate) fn trunk_by_host(&self, host: &[u8]) -> Option<(TrunkRef, bool)> {
+        self.first(|image| image.trunk_by_host(host))
+    }
+
+    pub(crate) fn trunk_by_live(&self, live: u32) -> Option<(TrunkRef, bool)> {
+        self.first(|image| image.trunk_by_live(live))
+    }
+
+    pub(crate) fn application_by_user(&self, user: &[u8]) -> Option<(TrunkRef, bool)> {
+        let (live, _) = self.first(|image| image.application_by_user(user))?;
+        self.trunk_by_live(live)
+    }
+
+    pub(crate) fn account(&self, live: u32) -> Option<(AccountView, bool)> {
+        self.first(|image| image.account(live))
+    }
+
+    /// The trunk whose list has the longest prefix of `source`, when it is only one.
+    pub(crate) fn source(&self, source: IpAddr) -> SourceMatch {
+        let lengths = self.images().map(|(image, _)| image.source_lengths());
+        let lengths = lengths.reduce(|a, b| a.union(b)).unwrap_or_default();
+        let value = lengths
+            .candidates(Address::from(source))
+            .find_map(|prefix| self.first(|image| image.source(prefix)).map(|(value, _)| value));
+        match value {
+            None => SourceMatch::None,
+            Some(value) => match value.checked_sub(VALUE_LIVE).map(u32::try_from) {
+                Some(Ok(live)) => SourceMatch::Trunk(live),
+                _ => SourceMatch::Ambiguous,
+            },
+        }
+    }
+
+    pub(crate) fn credential(&self, trunk: &TrunkRef, in_overlay: bool, username: &[u8]) -> Option<Ha1> {
+        self.image(in_overlay).credential(trunk, username)
+    }
+
+    pub(crate) fn node_rate(&self) -> Option<Rate> {
+        self.newest().node_rate()
+    }
+
+    pub(crate) fn node_concurrent(&self) -> Option<u32> {
+        self.newest().node_concurrent()
+    }
+}
