@@ -1,0 +1,64 @@
+//! What we use of other modules: tm and dialog, which must be there, and auth, which may be.
+//!
+//! Their functions are found by name through the core, so their `.so` files must be loaded, and in the configuration
+//! before ours: a module's `mod_init` runs in load order, and auth fills in its own table there.
+
+use core::ffi::{CStr, c_int};
+use core::mem::{MaybeUninit, transmute};
+
+use crate::sys;
+
+/// The functions of the modules we lean on.
+pub(crate) struct Binds {
+    /// Transactions.
+    pub(crate) tm: sys::tm_binds,
+    /// Dialogs.
+    pub(crate) dialog: sys::dlg_binds,
+    /// Digest; `None` when the auth module is not loaded.
+    pub(crate) auth: Option<sys::auth_api_s>,
+}
+
+impl Binds {
+    /// Finds them all; the error is the line to print, naming every module that is missing.
+    pub(crate) fn find() -> Result<Binds, String> {
+        let tm = load::<sys::tm_binds>(c"load_tm", sys::NO_SCRIPT);
+        let dialog = load::<sys::dlg_binds>(c"load_dlg", 0);
+        let auth = load::<sys::auth_api_s>(c"bind_auth_s", 0);
+        match (tm, dialog) {
+            (Some(tm), Some(dialog)) => Ok(Binds { tm, dialog, auth }),
+            (tm, dialog) => {
+                let missing = [(tm.is_none(), "tm.so"), (dialog.is_none(), "dialog.so")];
+                let names: Vec<_> = missing.iter().filter(|(gone, _)| *gone).map(|(_, name)| *name).collect();
+                Err(format!("load {} before trunk.so: this module needs it", names.join(" and ")))
+            }
+        }
+    }
+}
+
+/// Tables of function pointers that a module fills in; all-zero bytes are a valid (empty) one.
+///
+/// # Safety
+/// Only for bindgen structs made of `Option<fn>` and raw pointers.
+unsafe trait Table {}
+// SAFETY: function pointers and two reserved pointers (modules/tm/tm_load.h).
+unsafe impl Table for sys::tm_binds {}
+// SAFETY: function pointers (modules/dialog/dlg_load.h).
+unsafe impl Table for sys::dlg_binds {}
+// SAFETY: function pointers and one data pointer (modules/auth/api.h).
+unsafe impl Table for sys::auth_api_s {}
+
+/// What Kamailio's `load_*_api` inline functions do: find the loader by name, let it fill in its table.
+fn load<T: Table>(name: &CStr, param_no: c_int) -> Option<T> {
+    // SAFETY: looks the name up in the list of loaded modules and does not keep it.
+    let found = unsafe { sys::find_export(name.as_ptr().cast_mut(), param_no, 0) }?;
+    // SAFETY: exported as a script function, but by contract of that name a loader that takes its table: the same cast
+    // that the module's own header makes.
+    let loader: unsafe extern "C" fn(*mut T) -> c_int = unsafe { transmute(found) };
+    let mut table = MaybeUninit::<T>::zeroed();
+    // SAFETY: the loader writes one table of this type; tests/layout.rs holds its size.
+    if unsafe { loader(table.as_mut_ptr()) } < 0 {
+        return None;
+    }
+    // SAFETY: zeroed bytes are a valid `Table`, and the loader only stored valid pointers.
+    Some(unsafe { table.assume_init() })
+}

@@ -1,0 +1,276 @@
+//! Dialogs: every admitted call is tied to one, and ends with it, exactly once.
+//!
+//! Which callback runs when (Kamailio 5.6.3, modules/dialog; "worker" is any SIP process, "timer" a timer process):
+//!
+//! | callback | where | when | process |
+//! |---|---|---|---|
+//! | `CREATED` | `dlg_new_dialog`, dlg_handlers.c | inside `dlg_manage()`, or when tm makes the transaction | worker of the INVITE |
+//! | `EARLY` | `dlg_onreply`, dlg_handlers.c | each 101–199 passed on (100 stays with tm) | worker of the reply |
+//! | `RESPONSE_FWDED` | `dlg_onreply` | a 1xx or 2xx is about to be passed on, **before** the dialog saves itself; reply lock held | worker of the reply |
+//! | `CONFIRMED_NA` | `dlg_onreply` | first 2xx, after the dialog was saved | worker of the reply |
+//! | `FAILED` | `dlg_onreply` | the caller gets a final 3xx–6xx: far side's, tm's own 408, 487 after CANCEL, the script's | worker, timer (timeouts) |
+//! | `TERMINATED` | `dlg_terminated`, dlg_handlers.c | BYE of either side; `req` is the BYE, `direction` tells whose | worker of the BYE |
+//! | `TERMINATED`, no `req` | `dlg_bye_all`, dlg_req_within.c | `dlg.end_dlg`, `dlg_terminate`, and lifetime over with BYEs to send (`DLG_FLAG_EXPIRED` is set then) | RPC process, worker, timer |
+//! | `TERMINATED_CONFIRMED` | `bye_reply_cb`, dlg_req_within.c | answer to a BYE of ours; the only one for `dlg_bye(side)` | worker, timer |
+//! | `EXPIRED` | `dlg_ontimeout`, dlg_handlers.c | lifetime over without BYEs; also 10 s after a missing ACK (`dlg_clean_run`, after `noack_timeout`) and after too many unanswered keep-alives (`dlg_ka_cb_all`) | timer |
+//! | `DESTROY` | `destroy_dlg`, dlg_hash.c | the last reference is gone: for a dialog without transaction at the route's end (`dlg_cfg_cb`), for one that rang longer than `early_timeout`, and for **all of them when Kamailio stops** | any; main process at the end |
+//! | `LOADED` | `child_init(PROC_INIT)`, dialog.c | for each dialog read from the database, before any worker is forked | main process |
+//!
+//! A failed branch that the failure route replaces ends nothing: dialog hears only of the answer that goes to the
+//! caller. A 2xx that crosses our 487 raises a dialog from the dead (`next_state_dlg`); its call has been reported as
+//! ended and stays so. The callbacks share one static parameter block in dialog, so nothing is kept from it.
+
+use core::ffi::c_void;
+
+use trunk_admission::events::{Answered, BodyOut, EndCause, EventOut, Party};
+use trunk_admission::{Now, Outcome, SlotRef};
+
+use crate::ending::{self, How};
+use crate::kstr::KStr;
+use crate::log::{self, Kind, Level};
+use crate::msg::SipMsg;
+use crate::process::{self, Process};
+use crate::saved::{Saved, VARIABLE};
+use crate::{abi, admit, ready, sys};
+
+/// What we want to hear of each dialog of ours.
+const EVENTS: u32 = sys::DLGCB_EARLY
+    | sys::DLGCB_RESPONSE_FWDED
+    | sys::DLGCB_CONFIRMED_NA
+    | sys::DLGCB_FAILED
+    | sys::DLGCB_TERMINATED
+    | sys::DLGCB_TERMINATED_CONFIRMED
+    | sys::DLGCB_EXPIRED
+    | sys::DLGCB_DESTROY;
+
+static UNTIED: Kind = Kind::new();
+static RAISED: Kind = Kind::new();
+
+/// Asks dialog for every new and every loaded dialog. `false` when it has no memory left.
+pub(crate) fn register(dialog: &sys::dlg_binds) -> bool {
+    let Some(register) = dialog.register_dlgcb else { return false };
+    let null: *mut c_void = core::ptr::null_mut();
+    // SAFETY: dialog's own function, with a callback that lives as long as the process; these two take no dialog.
+    let created =
+        unsafe { register(null.cast(), sys::DLGCB_CREATED as i32, Some(abi::dialog_created), null, None) };
+    // SAFETY: as above.
+    let loaded =
+        unsafe { register(null.cast(), sys::DLGCB_LOADED as i32, Some(abi::dialog_loaded), null, None) };
+    created == 0 && loaded == 0
+}
+
+/// `CREATED`: ties the dialog to the call that `trunk_admit()` has just admitted for the same message, if it did.
+pub(crate) fn created(dialog: *mut sys::dlg_cell, params: *mut sys::dlg_cb_params) {
+    // SAFETY: dialog hands over the parameters of this call.
+    let request = unsafe { params.as_ref() }.and_then(|params| unsafe { SipMsg::new(params.req) });
+    let Some(request) = request else { return };
+    process::with(|process| {
+        let judgement = &process.judgement;
+        let fresh = judgement.key == request.key() && !judgement.again && !judgement.bound;
+        let Some(slot) = judgement.slot.filter(|_| fresh) else { return };
+        let cseq = request.cseq().unwrap_or(0);
+        process.judgement.bound = tie(process, dialog, slot);
+        save(process, dialog, slot, cseq);
+    });
+}
+
+/// `LOADED`: takes a call of before the restart into this epoch, whatever the limits say now.
+pub(crate) fn loaded(dialog: *mut sys::dlg_cell) {
+    process::with(|process| {
+        let Some(saved) = read_saved(process, dialog) else { return };
+        // SAFETY: dialog hands over a live cell; its strings are its own.
+        let cell = unsafe { &*dialog };
+        // SAFETY: as above.
+        let (call_id, from_tag) = unsafe { (KStr::new(&cell.callid), KStr::new(&cell.tag[0])) };
+        let key = process.instance.call_key(call_id.bytes(), from_tag.bytes(), saved.cseq);
+        let Some(slot) = process.instance.adopt(&saved.call, key) else {
+            log::line(
+                Level::Error,
+                &UNTIED,
+                format_args!("a restored dialog found no slot and is not counted"),
+            );
+            return;
+        };
+        if tie(process, dialog, slot) {
+            save(process, dialog, slot, saved.cseq);
+        }
+    });
+}
+
+/// One of [`EVENTS`].
+pub(crate) fn event(dialog: *mut sys::dlg_cell, event: i32, params: *mut sys::dlg_cb_params) {
+    // SAFETY: dialog hands over a live cell and the parameters of this call.
+    let (Some(cell), Some(params)) = (unsafe { dialog.as_ref() }, unsafe { params.as_ref() }) else { return };
+    // SAFETY: `param` points at the word that was registered.
+    let slot = unsafe { params.param.as_ref() }.and_then(|word| SlotRef::from_raw(word.addr() as u64));
+    let Some(slot) = slot else { return };
+    // SAFETY: the messages of this event, or null, or the marker for a local reply.
+    let (request, reply) = unsafe { (SipMsg::new(params.req), SipMsg::new(params.rpl)) };
+    process::with(|process| match event as u32 {
+        sys::DLGCB_EARLY => {
+            if matches!(reply.and_then(|reply| reply.status()), Some(180 | 183)) {
+                process.instance.ringing(slot, Now::read().wall_ms);
+            }
+        }
+        sys::DLGCB_RESPONSE_FWDED => {
+            if matches!(reply.and_then(|reply| reply.status()), Some(200..300)) {
+                answered(process, dialog, slot);
+            }
+        }
+        sys::DLGCB_CONFIRMED_NA => {
+            process.ready = ready::LastReady::default();
+            confirmed(process, slot);
+        }
+        sys::DLGCB_FAILED => {
+            let how = failed(process, params.req, reply);
+            ending::end(process, slot, how);
+        }
+        sys::DLGCB_TERMINATED => {
+            let how = terminated(cell, params.direction, request);
+            ending::end(process, slot, how);
+        }
+        sys::DLGCB_TERMINATED_CONFIRMED => {
+            let how = How { sip_code: 200, q850: 0, by: Party::Proxy, cause: EndCause::Terminated };
+            ending::end(process, slot, how);
+        }
+        sys::DLGCB_EXPIRED => {
+            let how = How { sip_code: 200, q850: 0, by: Party::Proxy, cause: EndCause::Expired };
+            ending::end(process, slot, how);
+        }
+        sys::DLGCB_DESTROY => {
+            // SAFETY: reads a flag of the core.
+            let stopping = unsafe { sys::destroy_modules_phase() } != 0;
+            if let Some(cause) = destroyed(cell.state, stopping) {
+                ending::end(process, slot, How { sip_code: 0, q850: 0, by: Party::Proxy, cause });
+            }
+        }
+        _ => {}
+    });
+}
+
+/// How a call ends whose dialog is destroyed with its slot still taken. `None`: it does not. When Kamailio stops,
+/// calls that are up go on between their ends, and the next start finds their dialogs in the database.
+fn destroyed(state: u32, stopping: bool) -> Option<EndCause> {
+    match state {
+        sys::DLG_STATE_CONFIRMED_NA | sys::DLG_STATE_CONFIRMED if stopping => None,
+        sys::DLG_STATE_UNCONFIRMED => Some(EndCause::NoRoute),
+        sys::DLG_STATE_EARLY if !stopping => Some(EndCause::TimedOut),
+        _ => Some(EndCause::Terminated),
+    }
+}
+
+fn failed(process: &mut Process, request: *mut sys::sip_msg, reply: Option<SipMsg<'_>>) -> How {
+    let answer = ready::final_answer(process, request, reply);
+    let q850 = reply.map_or(0, |reply| reply.q850());
+    let (by, cause) = match (answer.cancelled, reply, answer.code) {
+        (true, ..) => (Party::Caller, EndCause::Cancel),
+        (false, Some(_), _) => (Party::Callee, EndCause::Rejected),
+        (false, None, 408) => (Party::Proxy, EndCause::TimedOut),
+        (false, None, _) => (Party::Proxy, EndCause::NoRoute),
+    };
+    How { sip_code: answer.code, q850, by, cause }
+}
+
+fn terminated(cell: &sys::dlg_cell, direction: u32, bye: Option<SipMsg<'_>>) -> How {
+    let q850 = bye.map_or(0, |bye| bye.q850());
+    let (by, cause) = match (bye, direction) {
+        (Some(_), sys::DLG_DIR_DOWNSTREAM) => (Party::Caller, EndCause::Bye),
+        (Some(_), sys::DLG_DIR_UPSTREAM) => (Party::Callee, EndCause::Bye),
+        _ if cell.dflags & sys::DLG_FLAG_EXPIRED != 0 => (Party::Proxy, EndCause::Expired),
+        _ => (Party::Proxy, EndCause::Terminated),
+    };
+    How { sip_code: 200, q850, by, cause }
+}
+
+/// The answer is on its way. The dialog saves itself right after this, so the variable is brought up to date now.
+fn answered(process: &mut Process, dialog: *mut sys::dlg_cell, slot: SlotRef) {
+    let now = Now::read();
+    if !process.instance.answered(slot, now.wall_ms) {
+        return;
+    }
+    if let Some(call) = process.instance.call(slot) {
+        process.instance.gateway_result(call.gateway_live, Outcome::Good, now);
+    }
+    let cseq = read_saved(process, dialog).map_or(0, |saved| saved.cseq);
+    save(process, dialog, slot, cseq);
+}
+
+/// The call is up: says so.
+fn confirmed(process: &mut Process, slot: SlotRef) {
+    admit::refresh(process);
+    let instance = &process.instance;
+    let Some(call) = instance.call(slot) else {
+        log::line(
+            Level::Notice,
+            &RAISED,
+            format_args!("a 2xx came after the call had ended: cancelled too late"),
+        );
+        return;
+    };
+    let identity = instance.identity_of(call.trunk_live);
+    let trunk = identity.map(|identity| instance.names(&identity).trunk);
+    let gateway = identity.map(|identity| instance.gateway_uri(&identity, call.gateway_live));
+    let answered = Answered {
+        gateway: gateway.as_ref().map_or(&b""[..], |uri| uri.as_bytes()),
+        attempts: call.attempts,
+        ring_wall_ms: call.ring_wall_ms,
+    };
+    instance.push(&EventOut {
+        call: call.uid,
+        wall_ms: call.answer_wall_ms,
+        trunk: trunk.as_ref().map_or(&b""[..], |id| id.as_bytes()),
+        body: BodyOut::Answered(answered),
+    });
+}
+
+/// Registers for the dialog's events with the slot as parameter, and notes the dialog in the slot.
+fn tie(process: &Process, dialog: *mut sys::dlg_cell, slot: SlotRef) -> bool {
+    // SAFETY: dialog hands over a live cell.
+    let (entry, id) = unsafe { ((*dialog).h_entry, (*dialog).h_id) };
+    process.instance.bind_dialog(slot, entry, id);
+    let word = core::ptr::without_provenance_mut(slot.to_raw() as usize);
+    let Some(register) = process.binds.dialog.register_dlgcb else { return false };
+    // SAFETY: dialog's own function, with a callback that lives as long as the process and a parameter that is a number.
+    let tied = unsafe { register(dialog, EVENTS as i32, Some(abi::dialog_event), word, None) } == 0;
+    if !tied {
+        log::line(Level::Error, &UNTIED, format_args!("dialog took no callback: out of shared memory?"));
+    }
+    tied
+}
+
+/// Writes the call into the dialog's variable.
+fn save(process: &Process, dialog: *mut sys::dlg_cell, slot: SlotRef, cseq: u32) {
+    let text = process.instance.call(slot).and_then(|call| Saved { call, cseq }.write());
+    let (Some(text), Some(set)) = (text, process.binds.dialog.set_dlg_var) else { return };
+    let mut name = KStr::from_bytes(VARIABLE).as_sys();
+    let mut value = KStr::from_bytes(text.bytes()).as_sys();
+    // SAFETY: dialog's own function; copies both texts.
+    if unsafe { set(dialog, &raw mut name, &raw mut value) } < 0 {
+        log::line(Level::Error, &UNTIED, format_args!("dialog took no variable: out of shared memory?"));
+    }
+}
+
+fn read_saved(process: &Process, dialog: *mut sys::dlg_cell) -> Option<Saved> {
+    let mut name = KStr::from_bytes(VARIABLE).as_sys();
+    // SAFETY: dialog's own function; the value is ours alone, so nobody replaces it while we read it.
+    let value = unsafe { process.binds.dialog.get_dlg_varref?(dialog, &raw mut name) };
+    // SAFETY: null, or a string of the dialog.
+    let value = unsafe { value.as_ref() }?;
+    // SAFETY: as above.
+    Saved::read(unsafe { KStr::new(value) }.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_of_kamailio_ends_calls_that_ring_and_keeps_calls_that_are_up() {
+        assert_eq!(destroyed(sys::DLG_STATE_CONFIRMED, true), None);
+        assert_eq!(destroyed(sys::DLG_STATE_CONFIRMED_NA, true), None);
+        assert_eq!(destroyed(sys::DLG_STATE_EARLY, true), Some(EndCause::Terminated));
+        assert_eq!(destroyed(sys::DLG_STATE_EARLY, false), Some(EndCause::TimedOut));
+        assert_eq!(destroyed(sys::DLG_STATE_UNCONFIRMED, false), Some(EndCause::NoRoute));
+        assert_eq!(destroyed(sys::DLG_STATE_CONFIRMED, false), Some(EndCause::Terminated));
+    }
+}

@@ -1,0 +1,47 @@
+//! The Kamailio module of Trunkline, `trunk.so`: judges calls and routes them, inside the SIP workers, from shared
+//! memory that `trunkd` publishes.
+//!
+//! # What runs when
+//!
+//! | who calls | file | what it does |
+//! |---|---|---|
+//! | the loader | `abi` | finds version strings and export tables |
+//! | Kamailio, once | `lifecycle` | checks `params`, makes the shared memory, binds tm, dialog and auth (`bind`) |
+//! | each process | `lifecycle` | takes its counters |
+//! | the script | `admit`, `route`, `pv` | `trunk_admit()`, `trunk_route()`, `trunk_next()`, `$trunk(...)` |
+//! | tm | `ready` | which call a failure route is about, and which final answer goes out |
+//! | dialog | `dialog` | answered, ended (`ending`), restored (`saved`) |
+//! | an operator | `rpc` | `trunk.status` |
+//!
+//! # What never happens here
+//!
+//! No thread, no socket, no wait, no lock; no heap and no system call but the clock on the way of a call; no panic
+//! leaves (`guard`), because one dead process is a dead proxy; no script function answers 0, because that would stop the
+//! script (`verdict`). `unsafe` stands in the files that touch Kamailio's memory, each block with its reason: `abi`,
+//! `bind`, `dialog`, `digest`, `kstr`, `lifecycle`, `log`, `msg`, `params`, `process`, `pv`, `ready`, `rpc`, `uri`.
+
+pub mod abi;
+mod admit;
+mod bind;
+mod dialog;
+mod digest;
+mod ending;
+mod guard;
+mod hex;
+mod judgement;
+mod kstr;
+mod lifecycle;
+mod log;
+mod msg;
+mod params;
+mod process;
+mod pv;
+mod ready;
+mod reason_header;
+mod route;
+mod rpc;
+mod saved;
+pub mod sys;
+mod text;
+mod uri;
+mod verdict;
