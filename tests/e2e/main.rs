@@ -1,0 +1,13 @@
+//! The end-to-end tests: real processes, real SIP, real HTTP. Each test has a stack of its own and shares nothing.
+//!
+//! A test must never pass because something was slow, absent or not looked at: it waits for what should be, and asserts
+//! what must not be.
+
+mod fail_modes;
+mod images;
+mod kills;
+mod menu;
+mod panics;
+mod reload;
+mod scenarios;
+mod sip_rules;

@@ -1,0 +1,28 @@
+//! Drives Trunkline from outside: starts the shipped binaries, places calls with sipp, receives webhooks, and looks at
+//! what came of it. The end-to-end tests and `make demo` are made of this.
+//!
+//! It must never link the product's own crates: what it knows of the product are processes, files and sockets, so that a
+//! mistake in the product cannot agree with itself here. It waits for conditions, never for time to pass, and ends only
+//! processes that it started.
+
+pub mod artifacts;
+pub mod child;
+pub mod gateway;
+pub mod http;
+pub mod kamailio;
+pub mod nudge;
+pub mod ports;
+pub mod raw;
+pub mod receiver;
+pub mod report;
+pub mod rpc;
+pub mod scenario;
+pub mod scenarios;
+pub mod signature;
+pub mod sip;
+pub mod sipp;
+pub mod site;
+pub mod stack;
+pub mod toml;
+pub mod trunkd;
+pub mod wait;

@@ -1,0 +1,64 @@
+//! What should have happened beside what did.
+//!
+//! It must never soften a difference: two texts are equal or the line does not match.
+
+use std::fmt;
+
+/// One thing that was expected.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Who saw it, or what it is.
+    pub what: String,
+    /// What should have been.
+    pub expected: String,
+    /// What was.
+    pub seen: String,
+}
+
+impl Line {
+    /// Whether they are the same.
+    #[must_use]
+    pub fn matches(&self) -> bool {
+        self.expected == self.seen
+    }
+}
+
+/// All that was expected of one scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// In the order it was looked at.
+    pub lines: Vec<Line>,
+}
+
+impl Report {
+    /// Notes an expectation and what was seen.
+    pub fn line(&mut self, what: &str, expected: &str, seen: impl Into<String>) {
+        self.lines.push(Line { what: what.to_owned(), expected: expected.to_owned(), seen: seen.into() });
+    }
+
+    /// Whether everything was as expected; an empty report is not.
+    #[must_use]
+    pub fn matches(&self) -> bool {
+        !self.lines.is_empty() && self.lines.iter().all(Line::matches)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.lines.iter().map(|line| line.what.len()).max().unwrap_or(0);
+        for line in &self.lines {
+            if line.matches() {
+                writeln!(f, "    {:width$}  {}", line.what, line.seen)?;
+            } else {
+                writeln!(
+                    f,
+                    "  ! {:width$}  {}",
+                    line.what,
+                    if line.seen.is_empty() { "(nothing)" } else { &line.seen }
+                )?;
+                writeln!(f, "    {:width$}  should have been: {}", "", line.expected)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! A whole Trunkline of a test's own: directories, ports, trunkd, Kamailio.
+//!
+//! It must never share anything with another one, and leaves nothing behind: processes, files and shared memory go with it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::child::Child;
+use crate::kamailio::{self, Options};
+use crate::ports;
+use crate::site::Site;
+use crate::trunkd::{self, Places, Trunkd};
+
+/// A running stack.
+#[derive(Debug)]
+pub struct Stack {
+    /// The daemon; `None` while a test has it down.
+    pub trunkd: Option<Trunkd>,
+    /// The proxy; `None` while a test has it down.
+    pub kamailio: Option<Child>,
+    /// What it is known by.
+    pub site: Site,
+    /// Its directories.
+    pub places: Places,
+    /// How Kamailio is started.
+    pub options: Options,
+    round: u32,
+    // Last: they are removed after the processes have ended.
+    _dir: TempDir,
+    _shm: TempDir,
+}
+
+impl Stack {
+    /// Starts trunkd and Kamailio over an empty configuration.
+    ///
+    /// # Errors
+    /// One of them does not come up.
+    pub fn start(options: Options) -> Result<Stack> {
+        let mut stack = Stack::prepare(options)?;
+        stack.start_trunkd()?;
+        stack.start_kamailio()?;
+        Ok(stack)
+    }
+
+    /// Makes directories and configuration and starts nothing.
+    ///
+    /// # Errors
+    /// They cannot be made.
+    pub fn prepare(options: Options) -> Result<Stack> {
+        let dir = TempDir::with_prefix("trunkline-").context("a directory")?;
+        let shm =
+            TempDir::with_prefix_in("trunkline-", "/dev/shm").context("a directory in shared memory")?;
+        let places = Places { dir: dir.path().to_owned(), shm: shm.path().to_owned() };
+        let site = Site {
+            sip: ports::free()?,
+            api: ([127, 0, 0, 1], 0).into(),
+            trunkd: nix::unistd::getpid(),
+            trunks: places.dir.join("trunks.d"),
+            rpc: kamailio::rpc_socket(&places),
+            base_domain: "sip.example.net".to_owned(),
+        };
+        trunkd::configure(&places, &site.base_domain)?;
+        kamailio::prepare(&places)?;
+        Ok(Stack { trunkd: None, kamailio: None, site, places, options, round: 0, _dir: dir, _shm: shm })
+    }
+
+    /// Starts trunkd (again).
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn start_trunkd(&mut self) -> Result<()> {
+        self.round += 1;
+        let trunkd = Trunkd::start(&self.places, self.round)?;
+        (self.site.api, self.site.trunkd) = (trunkd.api, trunkd.child.pid());
+        self.trunkd = Some(trunkd);
+        Ok(())
+    }
+
+    /// Starts Kamailio (again).
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn start_kamailio(&mut self) -> Result<()> {
+        self.round += 1;
+        self.kamailio = Some(kamailio::start(&self.places, self.site.sip, &self.options, self.round)?);
+        Ok(())
+    }
+
+    /// Kills trunkd as a power cut would.
+    ///
+    /// # Errors
+    /// It was not up.
+    pub fn kill_trunkd(&mut self) -> Result<()> {
+        let mut trunkd = self.trunkd.take().context("trunkd is not up")?;
+        trunkd.child.kill()
+    }
+
+    /// Kills Kamailio, all its processes at one blow.
+    ///
+    /// # Errors
+    /// It was not up.
+    pub fn kill_kamailio(&mut self) -> Result<()> {
+        let mut kamailio = self.kamailio.take().context("Kamailio is not up")?;
+        kamailio.kill()
+    }
+
+    /// Both are up.
+    ///
+    /// # Errors
+    /// One has ended; its last lines are in the error.
+    pub fn check(&mut self) -> Result<()> {
+        if let Some(trunkd) = &mut self.trunkd {
+            trunkd.child.check()?;
+        }
+        if let Some(kamailio) = &mut self.kamailio {
+            kamailio.check()?;
+        }
+        Ok(())
+    }
+
+    /// Everything that Kamailio and trunkd have logged, over all their starts.
+    ///
+    /// # Errors
+    /// A log cannot be read.
+    pub fn logs(&self) -> Result<String> {
+        let mut text = String::new();
+        let mut files: Vec<_> =
+            fs::read_dir(&self.places.dir)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.sort();
+        for file in files.iter().filter(|file| file.extension().is_some_and(|ext| ext == "log")) {
+            text += &format!("--- {} ---\n{}\n", file.display(), String::from_utf8_lossy(&fs::read(file)?));
+        }
+        Ok(text)
+    }
+
+    /// The directory for callers' and gateways' files.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.places.dir
+    }
+}
+
+/// Runs a test on a stack of its own. When it fails, what the processes said comes before what went wrong.
+///
+/// # Panics
+/// The test failed.
+pub fn test(options: Result<Options>, body: impl FnOnce(&mut Stack) -> Result<()>) {
+    let run = || -> Result<()> {
+        let mut stack = Stack::start(options?)?;
+        let result = body(&mut stack).and_then(|()| stack.check());
+        if result.is_err() {
+            eprintln!("{}", stack.logs()?);
+        }
+        result
+    };
+    if let Err(error) = run() {
+        panic!("{error:?}");
+    }
+}
