@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(guarded("test", || -> Plain { panic!("on purpose") }), -1);
         assert_eq!(guarded("test", || Admit::Allow), 1);
         guarded("test", || -> () { panic!("on purpose") });
-        assert_eq!(panics() - before, 3);
+        assert!(panics() - before >= 3, "each was counted; other tests may panic meanwhile");
     }
 
     #[test]

@@ -28,6 +28,8 @@ mod digest;
 mod ending;
 mod guard;
 mod hex;
+#[cfg(test)]
+mod host;
 mod judgement;
 mod kstr;
 mod lifecycle;
