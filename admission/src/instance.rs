@@ -117,7 +117,21 @@ impl Instance {
         };
         let live = Live::create_or_reopen(&options.dir, capacity)?;
         let events = Producer::create_or_reopen(&options.dir, options.ring_cells)?;
-        Ok(Instance {
+        Ok(Instance::over(options, live, events))
+    }
+
+    /// A handle for a process that was not forked from the one that called [`Instance::create`]: over the files as they
+    /// are, in the present epoch. For load generators and proofs; only the directory of `options` counts.
+    pub fn join(options: &Options) -> Result<Instance, OpenError> {
+        let live = Live::attach(&options.dir)?;
+        let events = Producer::attach(&options.dir)?;
+        let mut instance = Instance::over(options, live, events);
+        instance.refresh();
+        Ok(instance)
+    }
+
+    fn over(options: &Options, live: Live, events: Producer) -> Instance {
+        Instance {
             options: options.clone(),
             control: None,
             tables: None,
@@ -127,7 +141,7 @@ impl Instance {
             events,
             process: 0,
             random: 0x9e37_79b9_7f4a_7c15,
-        })
+        }
     }
 
     /// After the fork: which counters are this process's own, and where its random numbers start.

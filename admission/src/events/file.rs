@@ -87,6 +87,11 @@ impl Producer {
         Ok(Producer(map))
     }
 
+    /// The file as it is.
+    pub(crate) fn attach(dir: &Path) -> Result<Producer, OpenError> {
+        open(dir).map(Producer)
+    }
+
     /// Puts an event on the ring.
     pub(crate) fn push(&self, event: &EventOut<'_>) -> Pushed {
         let ring = ring(&self.0);

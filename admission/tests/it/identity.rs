@@ -1,0 +1,152 @@
+//! Whose call it is and what it must prove: every row of the auth matrix, every way to be found.
+
+use trunk_admission::Reason;
+use trunk_admission::model::{Account, AuthMode, Kind, Limits};
+
+use crate::support::{Node, credential, table, trunk};
+
+const LISTED: &str = "203.0.113.7";
+const OTHER: &str = "198.51.100.1";
+
+/// `Ok(needs a password)` or the reason.
+fn outcome(node: &Node, host: &str, source: &str) -> Result<bool, Reason> {
+    node.identify(host, source).map(|identity| identity.needs_password).map_err(|refusal| refusal.reason)
+}
+
+#[test]
+fn every_row_of_the_auth_matrix() {
+    use AuthMode::*;
+    use Reason::*;
+    // mode, addresses?, credentials?, from a listed address, from another one
+    let rows = [
+        (Any, true, true, Ok(false), Ok(true)),
+        (Any, true, false, Ok(false), Err(SourceDenied)),
+        (Any, false, true, Ok(true), Ok(true)),
+        (Any, false, false, Err(NoAuthConfigured), Err(NoAuthConfigured)),
+        (All, true, true, Ok(true), Err(SourceDenied)),
+        (All, true, false, Err(NoAuthConfigured), Err(NoAuthConfigured)),
+        (All, false, true, Err(NoAuthConfigured), Err(NoAuthConfigured)),
+        (All, false, false, Err(NoAuthConfigured), Err(NoAuthConfigured)),
+        (Password, true, true, Ok(true), Ok(true)),
+        (Password, true, false, Err(NoAuthConfigured), Err(NoAuthConfigured)),
+        (Password, false, true, Ok(true), Ok(true)),
+        (Password, false, false, Err(NoAuthConfigured), Err(NoAuthConfigured)),
+        (Ip, true, true, Ok(false), Err(SourceDenied)),
+        (Ip, true, false, Ok(false), Err(SourceDenied)),
+        (Ip, false, true, Err(NoAuthConfigured), Err(NoAuthConfigured)),
+        (Ip, false, false, Err(NoAuthConfigured), Err(NoAuthConfigured)),
+    ];
+    for (mode, sources, credentials, listed, other) in rows {
+        let mut one = trunk("acme", 0, "203.0.113.0/24");
+        one.auth = mode;
+        if !sources {
+            one.sources.clear();
+        }
+        if credentials {
+            one.credentials.push(credential("alice"));
+        }
+        let node = Node::with(&table(vec![one]));
+        let row = format!("{mode:?} sources {sources} credentials {credentials}");
+        assert_eq!(outcome(&node, "acme.sip.example", LISTED), listed, "{row}, listed");
+        assert_eq!(outcome(&node, "acme.sip.example", OTHER), other, "{row}, other");
+    }
+}
+
+#[test]
+fn a_trunk_is_found_by_its_domain_in_any_case_and_by_nothing_like_it() {
+    let node = Node::with(&table(vec![trunk("acme", 0, "0.0.0.0/0"), trunk("acme-2", 1, "0.0.0.0/0")]));
+    assert_eq!(outcome(&node, "ACME.Sip.Example", OTHER), Ok(false));
+    let long = "a".repeat(300);
+    for host in [
+        "acm.sip.example",
+        "acme.sip.example.",
+        "acme",
+        "",
+        ".sip.example",
+        "acme.sip.exampl",
+        "xacme.sip.example",
+        &long,
+    ] {
+        assert_eq!(outcome(&node, host, OTHER), Err(Reason::UnknownDestination), "{host}");
+    }
+}
+
+#[test]
+fn the_bare_domain_belongs_to_the_only_trunk_with_the_longest_prefix() {
+    let mut shared = trunk("shared", 2, "10.0.0.0/8");
+    shared.sources.push("172.16.0.0/12".parse().unwrap());
+    let node = Node::with(&table(vec![
+        trunk("wide", 0, "10.0.0.0/8"),
+        trunk("narrow", 1, "10.1.0.0/16"),
+        shared,
+        trunk("six", 3, "2001:db8::/32"),
+    ]));
+    let found = |source| {
+        let found = node.identify("sip.example", source);
+        found.map(|identity| identity.trunk.live).map_err(|refusal| refusal.reason)
+    };
+    assert_eq!(found("10.1.2.3"), Ok(1), "the longest prefix wins");
+    assert_eq!(found("::ffff:10.1.2.3"), Ok(1), "a mapped address is the IPv4 address");
+    assert_eq!(found("10.2.0.1"), Err(Reason::UnknownDestination), "two trunks list it");
+    assert_eq!(found("172.16.5.5"), Ok(2));
+    assert_eq!(found("2001:db8::1"), Ok(3));
+    assert_eq!(found("192.0.2.1"), Err(Reason::UnknownDestination));
+}
+
+#[test]
+fn an_application_is_found_by_its_inbound_user_alone() {
+    let mut application = trunk("app", 0, "0.0.0.0/0");
+    application.kind = Kind::Application;
+    application.inbound_user = Some("479fbd44-3362-45f3-bb80-284f21111be4".into());
+    let node = Node::with(&table(vec![application]));
+    let mut attempt = node.attempt("IN.sip.example", OTHER, "call");
+    attempt.user = b"479fbd44-3362-45f3-bb80-284f21111be4";
+    assert_eq!(node.instance.identify(&attempt).unwrap().trunk.kind(), Kind::Application);
+    attempt.user = b"479FBD44-3362-45f3-bb80-284f21111be4";
+    assert_eq!(node.instance.identify(&attempt).unwrap_err().reason, Reason::UnknownDestination);
+}
+
+#[test]
+fn switches_regions_and_cleartext_refuse_before_any_proof() {
+    let mut off = trunk("off", 0, "0.0.0.0/0");
+    off.enabled = false;
+    let mut nowhere = trunk("nowhere", 1, "0.0.0.0/0");
+    nowhere.regions = Some(vec![]);
+    let mut elsewhere = trunk("elsewhere", 2, "0.0.0.0/0");
+    elsewhere.regions = Some(vec!["DE".parse().unwrap()]);
+    let mut here = trunk("here", 3, "0.0.0.0/0");
+    here.regions = Some(vec!["DE".parse().unwrap(), "US".parse().unwrap()]);
+    let mut secure = trunk("secure", 4, "0.0.0.0/0");
+    secure.secure = true;
+    let mut owned = trunk("owned", 5, "0.0.0.0/0");
+    owned.account = Some(3);
+    let mut stray = trunk("stray", 6, "0.0.0.0/0");
+    stray.account = Some(9);
+    let mut all = table(vec![off, nowhere, elsewhere, here, secure, owned, stray]);
+    all.accounts.push(Account { id: "a".into(), live: 3, enabled: false, limits: Limits::default() });
+    let node = Node::with(&all);
+    let of = |id: &str| outcome(&node, &format!("{id}.sip.example"), OTHER);
+    assert_eq!(of("off"), Err(Reason::Disabled));
+    assert_eq!(of("nowhere"), Err(Reason::RegionDenied));
+    assert_eq!(of("elsewhere"), Err(Reason::RegionDenied));
+    assert_eq!(of("here"), Ok(false));
+    assert_eq!(of("secure"), Err(Reason::SourceDenied));
+    assert_eq!(of("owned"), Err(Reason::Disabled), "its account is off");
+    assert_eq!(of("stray"), Err(Reason::Disabled), "its account is not there");
+    let mut attempt = node.attempt("secure.sip.example", OTHER, "call");
+    attempt.secure = true;
+    assert!(node.instance.identify(&attempt).is_ok());
+}
+
+#[test]
+fn credentials_belong_to_one_trunk() {
+    let mut one = trunk("one", 0, "0.0.0.0/0");
+    one.credentials.push(credential("alice"));
+    let two = trunk("two", 1, "0.0.0.0/0");
+    let node = Node::with(&table(vec![one, two]));
+    let of = |host| node.identify(host, OTHER).unwrap();
+    let ha1 = node.instance.credential(&of("one.sip.example"), b"alice").unwrap();
+    assert_eq!((ha1.md5, ha1.sha256), ([1; 16], [2; 32]));
+    assert!(node.instance.credential(&of("one.sip.example"), b"Alice").is_none());
+    assert!(node.instance.credential(&of("two.sip.example"), b"alice").is_none());
+}

@@ -1,0 +1,160 @@
+//! Publishing and mapping: what is damaged, foreign or missing never replaces what works.
+
+use std::fs;
+
+use trunk_admission::events::{BodyOut, Consumer, EventOut, InitiatedOut, Pushed};
+use trunk_admission::instance::{Freshness, Instance};
+use trunk_admission::model::Kind;
+use trunk_admission::publish::{PublishError, PublishOptions, Publisher};
+use trunk_admission::{OpenError, Reason};
+
+use crate::support::{Node, options, table, trunk};
+
+const SOURCE: &str = "203.0.113.7";
+
+#[test]
+fn a_publish_is_in_force_for_the_next_decision() {
+    let mut node = Node::with(&table(vec![trunk("acme", 0, "0.0.0.0/0")]));
+    assert_eq!(node.instance.generation(), 1);
+    assert!(matches!(node.instance.refresh(), Freshness::Same));
+    node.publish(&table(vec![trunk("other", 1, "0.0.0.0/0")]));
+    assert_eq!(node.instance.generation(), 2);
+    assert!(node.identify("acme.sip.example", SOURCE).is_err());
+    assert_eq!(node.identify("other.sip.example", SOURCE).unwrap().trunk.live, 1);
+}
+
+#[test]
+fn before_the_first_publish_every_call_is_told_that_there_is_no_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut instance = Instance::create(&options(&dir)).unwrap();
+    assert!(matches!(instance.refresh(), Freshness::Empty));
+    let mut node = {
+        let publisher = Publisher::open(dir.path(), PublishOptions::default()).unwrap();
+        Node { dir, publisher, instance }
+    };
+    assert_eq!(node.identify("acme.sip.example", SOURCE).unwrap_err().reason, Reason::NoData);
+    node.publisher.publish(&table(vec![trunk("acme", 0, "0.0.0.0/0")]), None).unwrap();
+    // Looked for again within 100 ms, without a restart.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !matches!(node.instance.refresh(), Freshness::Newer) {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    assert!(node.identify("acme.sip.example", SOURCE).is_ok());
+}
+
+#[test]
+fn a_spoilt_image_leaves_the_last_good_one_in_force_and_is_said_once() {
+    type Spoil = fn(&mut Vec<u8>);
+    let spoilers: [(&str, Spoil); 5] = [
+        ("truncated", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("foreign", |bytes| bytes[0] ^= 1),
+        ("newer layout", |bytes| bytes[12] += 1),
+        ("a bit in the body", |bytes| *bytes.last_mut().unwrap() ^= 4),
+        ("empty", |bytes| bytes.clear()),
+    ];
+    for (what, spoil) in spoilers {
+        let mut node = Node::with(&table(vec![trunk("acme", 0, "0.0.0.0/0")]));
+        node.publisher.publish(&table(vec![trunk("other", 1, "0.0.0.0/0")]), None).unwrap();
+        let path = node.dir.path().join("table-2");
+        let mut bytes = fs::read(&path).unwrap();
+        spoil(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        let Freshness::Refused(error) = node.instance.refresh() else { panic!("{what} was mapped") };
+        assert!(error.to_string().contains("table-2"), "{error}");
+        assert!(matches!(node.instance.refresh(), Freshness::StillRefused), "{what}");
+        assert_eq!(node.instance.generation(), 1);
+        assert!(node.identify("acme.sip.example", SOURCE).is_ok(), "{what}");
+        assert_eq!(node.instance.live().counters().images_refused, 1);
+        node.publish(&table(vec![trunk("third", 2, "0.0.0.0/0")]));
+        assert!(node.identify("third.sip.example", SOURCE).is_ok(), "the next publish heals");
+    }
+}
+
+#[test]
+fn a_missing_image_is_refused_and_a_second_publisher_too() {
+    let mut node = Node::with(&table(vec![trunk("acme", 0, "0.0.0.0/0")]));
+    node.publisher.publish(&table(vec![]), None).unwrap();
+    fs::remove_file(node.dir.path().join("table-2")).unwrap();
+    assert!(matches!(node.instance.refresh(), Freshness::Refused(OpenError::Missing { .. })));
+    assert!(node.identify("acme.sip.example", SOURCE).is_ok());
+    let second = Publisher::open(node.dir.path(), PublishOptions::default());
+    assert!(matches!(second, Err(PublishError::Open(OpenError::InUse { .. }))));
+    assert!(matches!(Instance::create(&options(&node.dir)), Err(OpenError::InUse { .. })));
+}
+
+#[test]
+fn a_publisher_that_starts_again_goes_on_counting_and_sweeps_what_has_no_name() {
+    let node = Node::with(&table(vec![trunk("acme", 0, "0.0.0.0/0")]));
+    let Node { dir, publisher, mut instance } = node;
+    drop(publisher);
+    fs::write(dir.path().join("table-2.new"), b"half written").unwrap();
+    fs::write(dir.path().join("table-77"), b"never named").unwrap();
+    let mut publisher = Publisher::open(dir.path(), PublishOptions::default()).unwrap();
+    let mut names: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["control", "events", "live", "table-1"]);
+    let published = publisher.publish(&table(vec![]), Some(instance.live())).unwrap();
+    assert_eq!(published.generation, 2);
+    assert!(matches!(instance.refresh(), Freshness::Newer));
+}
+
+#[test]
+fn a_table_that_no_image_can_hold_is_refused_with_all_its_faults() {
+    let mut node = Node::with(&table(vec![trunk("acme", 0, "0.0.0.0/0")]));
+    let mut upper = trunk("Upper", 1, "0.0.0.0/0");
+    upper.gateways[0].weight = 0;
+    let bad = table(vec![trunk("twice", 2, "0.0.0.0/0"), trunk("twice", 2, "0.0.0.0/0"), upper]);
+    let error = node.publisher.publish(&bad, None).unwrap_err().to_string();
+    for part in ["trunk twice is there twice", "live index 2 is another trunk's", "\"Upper\"", "weight 0"] {
+        assert!(error.contains(part), "{part} is missing in: {error}");
+    }
+    assert_eq!(node.publisher.generation(), 1);
+    assert!(matches!(node.instance.refresh(), Freshness::Same));
+}
+
+fn event(n: u8) -> EventOut<'static> {
+    let initiated = InitiatedOut {
+        account: b"",
+        kind: Kind::Trunk,
+        reason: Some(Reason::NoRoute),
+        limit: 0,
+        count: 0,
+        wait_ms: 0,
+        generation: 1,
+        source: [192, 0, 2, 1].into(),
+        source_port: 5060,
+        sip_call_id: b"id",
+        from_user: b"",
+        from_host: b"",
+        to_user: b"",
+        request_uri: b"sip:x",
+    };
+    EventOut { call: [n; 16], wall_ms: 1, trunk: b"acme", body: BodyOut::Initiated(initiated) }
+}
+
+#[test]
+fn events_wait_for_their_reader_over_restarts_of_both_sides() {
+    let node = Node::with(&table(vec![]));
+    for n in 0..16 {
+        assert_eq!(node.instance.push(&event(n)), Pushed::At(u64::from(n)));
+    }
+    assert_eq!(node.instance.push(&event(99)), Pushed::Full);
+    let node = node.restart();
+    let mut consumer = Consumer::attach(node.dir.path()).unwrap();
+    assert_eq!((consumer.fill(), consumer.dropped()), ((16, 16), 1));
+    let records = consumer.poll(10);
+    assert_eq!(records.len(), 10);
+    drop(consumer); // died before it acknowledged
+    let mut consumer = Consumer::attach(node.dir.path()).unwrap();
+    assert_eq!(consumer.poll(10), records, "the same again");
+    consumer.acknowledge(&records);
+    assert_eq!(consumer.poll(100).len(), 6);
+    assert_eq!(node.instance.push(&event(16)), Pushed::At(16));
+    let calls: Vec<u8> =
+        consumer.poll(100).iter().map(|record| record.event.as_ref().unwrap().call[0]).collect();
+    assert_eq!(calls, [10, 11, 12, 13, 14, 15, 16]);
+}
