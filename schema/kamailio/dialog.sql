@@ -6,6 +6,9 @@
 -- VARCHAR because db_sqlite goes by the declared type and hands such a column over as a terminated string.
 -- Safe to run again: nothing that is there is touched.
 
+-- Writers then hinder each other least; db_sqlite itself never waits for another one. The mode stays with the file.
+PRAGMA journal_mode = WAL;
+
 CREATE TABLE IF NOT EXISTS version (
     table_name    VARCHAR PRIMARY KEY NOT NULL,
     table_version INTEGER NOT NULL

@@ -1,0 +1,164 @@
+//! The one place that wires the parts together: build, spawn, wait, drain.
+//!
+//! Nothing is global: each part gets what it needs and no more, so a test can run a whole daemon inside itself.
+
+use std::fs::DirBuilder;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::events::{self, Ingest};
+use crate::http::{self, Server};
+use crate::logging::LevelHandle;
+use crate::metrics::Metrics;
+use crate::publish::Handle;
+use crate::reload::{self, Reloader};
+use crate::shutdown;
+use crate::status::Status;
+use crate::store::Store;
+use crate::store::sqlite::SqliteStore;
+use crate::webhook::client::Clients;
+use crate::webhook::{Dispatcher, Wakes};
+
+/// Name of the database below the state directory.
+pub const DATABASE: &str = "trunkline.sqlite";
+/// What draining may take beyond the attempts under way: the last events, the last rows.
+const DRAIN_MARGIN: Duration = Duration::from_secs(5);
+
+/// A running daemon.
+pub struct Daemon {
+    /// Where HTTP listens: the real port, if 0 was asked for.
+    pub address: SocketAddr,
+    status: Arc<Status>,
+    store: Arc<dyn Store>,
+    reload: mpsc::Sender<()>,
+    stop: CancellationToken,
+    failed: CancellationToken,
+    tracker: TaskTracker,
+    grace: Duration,
+}
+
+impl Daemon {
+    /// Opens the store, puts the configuration in force and starts every task.
+    ///
+    /// # Errors
+    /// If the state directory, the database, the shared memory or the address cannot be used.
+    pub async fn start(path: PathBuf, config: Config, log: Option<LevelHandle>) -> Result<Daemon> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Metrics::new().context("registering the metrics")?;
+        let status = Arc::new(Status::default());
+        let listener =
+            TcpListener::bind(config.listen).await.with_context(|| format!("binding {}", config.listen))?;
+        let address = listener.local_addr().context("reading the bound address")?;
+
+        let store = open_store(&config)?;
+        let publish =
+            Handle::start(config.publish.clone(), Arc::clone(&clock)).context("opening the shared memory")?;
+        warn_of_dangers(&config);
+
+        let (webhooks, webhook_settings) = watch::channel(config.webhooks.clone());
+        let wakes = Wakes::default();
+        let (grace, shm) = (config.grace, config.publish.dir.clone());
+        let deps = reload::Deps {
+            path,
+            store: Arc::clone(&store),
+            publish,
+            webhooks,
+            wakes: wakes.clone(),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            status: Arc::clone(&status),
+            log,
+        };
+        let reloader = Reloader::start(deps, config).await?;
+        let ingest = Ingest::new(events::Deps {
+            dir: shm,
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            wakes: wakes.clone(),
+            metrics: metrics.clone(),
+            status: Arc::clone(&status),
+        });
+        let transport = Arc::new(Clients::new(webhook_settings.clone()));
+        let dispatcher =
+            Dispatcher::new(webhook_settings, transport, Arc::clone(&store), clock, metrics.clone(), wakes);
+        let server = Server::new(
+            listener,
+            http::Deps { status: Arc::clone(&status), metrics, store: Arc::clone(&store) },
+        );
+
+        let (stop, failed, tracker) =
+            (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let (reload, asked) = mpsc::channel(1);
+        let spawn = |name, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+            shutdown::spawn(&tracker, &stop, &failed, name, task);
+        };
+        spawn("reload", Box::pin(reloader.run(asked, stop.clone())));
+        spawn("events", Box::pin(ingest.run(stop.clone())));
+        spawn("webhooks", Box::pin(dispatcher.run(stop.clone())));
+        spawn("http", Box::pin(server.run(stop.clone())));
+        Ok(Daemon { address, status, store, reload, stop, failed, tracker, grace })
+    }
+
+    /// Generation of the image in force.
+    pub fn generation(&self) -> u32 {
+        self.status.get().generation.unwrap_or(0)
+    }
+
+    /// Asks for a reload; one that is waiting already is enough.
+    pub fn reload(&self) {
+        let _ = self.reload.try_send(());
+    }
+
+    /// Ends when a task has died.
+    pub async fn failed(&self) {
+        self.failed.cancelled().await;
+    }
+
+    /// Stops taking in, finishes what is under way within the grace, empties the ring, closes the store.
+    ///
+    /// # Errors
+    /// If a task had died before.
+    pub async fn stop(self) -> Result<()> {
+        self.stop.cancel();
+        shutdown::drain(&self.tracker, self.grace + DRAIN_MARGIN).await;
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(%error, "closing the store");
+        }
+        anyhow::ensure!(!self.failed.is_cancelled(), "a task ended too early");
+        Ok(())
+    }
+}
+
+fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
+    let dir = &config.state_dir;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.with_context(|| format!("making {}", dir.display()))?;
+    let file = dir.join(DATABASE);
+    let store = SqliteStore::open(&file).with_context(|| format!("opening {}", file.display()))?;
+    Ok(Arc::new(store))
+}
+
+fn warn_of_dangers(config: &Config) {
+    let webhooks = &config.webhooks;
+    if webhooks.url.allow_private {
+        tracing::warn!("webhooks.dangerous_allow_private_addresses is on: for development only");
+    }
+    if webhooks.url.allow_http {
+        tracing::warn!("webhooks.dangerous_allow_http is on: for development only");
+    }
+    const PROMISED: Duration = Duration::from_secs(76 * 3600);
+    if webhooks.schedule.attempts() < 12 || webhooks.schedule.shortest() < PROMISED {
+        tracing::warn!("webhooks.retry_delays_s makes fewer than 12 attempts or ends within 76 hours");
+    }
+}

@@ -1,0 +1,187 @@
+//! The main file: everything but accounts and trunks.
+//!
+//! Each part's settings are built here, so the parts themselves know nothing of files.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use trunk_admission::Rate;
+use trunk_admission::model::Region;
+
+use super::rules;
+use super::section::Section;
+use super::{Config, Provisioned};
+use crate::domain::{Account, Limits, Node, Trunk};
+use crate::publish::Capacity;
+use crate::webhook::UrlRules;
+use crate::webhook::retry::Schedule;
+use crate::{logging, publish, webhook};
+
+/// Largest number of calls at the same time that a limit may name.
+pub(super) const MAX_CONCURRENT: u64 = 1_000_000;
+
+/// What the main file says, as far as it could be read.
+pub(super) struct MainFile {
+    name: Option<String>,
+    region: Option<Region>,
+    pub(super) base_domain: Option<String>,
+    pub(super) inbound_host: Option<String>,
+    limits: Option<Limits>,
+    shm_dir: Option<PathBuf>,
+    gid: Option<u32>,
+    capacity: Option<Capacity>,
+    state_dir: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    pub(super) trunk_files: Option<PathBuf>,
+    webhooks: Option<webhook::Settings>,
+    grace: Option<Duration>,
+    log: Option<logging::Settings>,
+}
+
+pub(super) fn read(top: Section<'_>) -> MainFile {
+    let node = top.section("node");
+    let shm = top.section("shm");
+    let state = top.section("state");
+    let api = top.section("api");
+    let files = top.section("files");
+    let shutdown = top.section("shutdown");
+    let read = MainFile {
+        name: node.parsed_required("name", rules::label),
+        region: node.parsed_required("region", str::parse),
+        base_domain: node.parsed_required("base_domain", rules::host),
+        inbound_host: node.parsed_required("inbound_host", rules::host),
+        limits: limits(&node, ["cps", "cps_burst", "concurrent_calls"]),
+        shm_dir: shm.parsed_required("dir", absolute),
+        gid: shm.parsed("group", gid),
+        capacity: capacity(&shm),
+        state_dir: state.parsed_required("dir", path),
+        listen: api.parsed_required("listen", |text| {
+            text.parse::<SocketAddr>().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080")
+        }),
+        trunk_files: files.parsed("trunks", path),
+        webhooks: webhooks(top.section("webhooks")),
+        grace: shutdown.integer("grace_ms", 0..=600_000).map(Duration::from_millis),
+        log: log(top.section("log")),
+    };
+    [node, shm, state, api, files, shutdown, top].into_iter().for_each(Section::finish);
+    read
+}
+
+impl MainFile {
+    /// What a webhook URL may look like; the strict rules if the file's own could not be read.
+    pub(super) fn webhook_rules(&self) -> UrlRules {
+        self.webhooks.as_ref().map(|settings| settings.url).unwrap_or_default()
+    }
+
+    /// How many trunks, accounts and gateways fit.
+    pub(super) fn capacity(&self) -> Capacity {
+        self.capacity.unwrap_or(Capacity { trunks: u32::MAX, accounts: u32::MAX, gateways: u32::MAX })
+    }
+
+    /// The whole configuration, if nothing is missing.
+    pub(super) fn build(self, accounts: Vec<Account>, trunks: Vec<Trunk>) -> Option<Config> {
+        let node = Node {
+            name: self.name?,
+            region: self.region?,
+            base_domain: self.base_domain?,
+            inbound_host: self.inbound_host?,
+            limits: self.limits?,
+        };
+        Some(Config {
+            publish: publish::Settings { dir: self.shm_dir?, group: self.gid, capacity: self.capacity? },
+            state_dir: self.state_dir?,
+            listen: self.listen?,
+            trunk_files: self.trunk_files,
+            webhooks: self.webhooks?,
+            grace: self.grace?,
+            log: self.log?,
+            provisioned: Provisioned { node, accounts, trunks },
+        })
+    }
+}
+
+/// Limits under the names that this file gives them: rate, burst, calls at the same time.
+pub(super) fn limits(
+    section: &Section<'_>,
+    [cps_key, burst_key, concurrent_key]: [&str; 3],
+) -> Option<Limits> {
+    let cps = section.number(cps_key);
+    let cps_burst = section.integer(burst_key, 1..=1_000_000).map(|burst| burst as u32);
+    let concurrent_calls = section.integer(concurrent_key, 0..=MAX_CONCURRENT).map(|calls| calls as u32);
+    if let Some(cps) = cps
+        && let Err(rule) = Rate::per_second(cps, cps_burst)
+    {
+        section.problem(cps_key, rule.to_string());
+        return None;
+    }
+    Some(Limits { cps, cps_burst, concurrent_calls })
+}
+
+fn webhooks(section: Section<'_>) -> Option<webhook::Settings> {
+    let delays = section.integers("retry_delays_s", 1..=604_800);
+    let schedule = delays.and_then(|delays| {
+        Schedule::from_seconds(&delays)
+            .map_err(|rule| section.problem("retry_delays_s", rule.to_string()))
+            .ok()
+    });
+    let connect = section.integer("connect_timeout_ms", 100..=60_000);
+    let attempt = section.integer("attempt_timeout_ms", 100..=60_000);
+    let concurrency = section.integer("endpoint_concurrency", 1..=256);
+    let url = UrlRules {
+        allow_private: section.flag("dangerous_allow_private_addresses", false),
+        allow_http: section.flag("dangerous_allow_http", false),
+    };
+    if let (Some(connect), Some(attempt)) = (connect, attempt)
+        && connect > attempt
+    {
+        section.problem("connect_timeout_ms", "must not be longer than attempt_timeout_ms");
+    }
+    section.finish();
+    Some(webhook::Settings {
+        schedule: schedule?,
+        connect_timeout: Duration::from_millis(connect?),
+        attempt_timeout: Duration::from_millis(attempt?),
+        endpoint_concurrency: concurrency? as usize,
+        url,
+    })
+}
+
+fn log(section: Section<'_>) -> Option<logging::Settings> {
+    let level = section.parsed_required("level", str::parse);
+    let format = section.parsed_required("format", str::parse);
+    section.finish();
+    Some(logging::Settings { level: level?, format: format? })
+}
+
+fn capacity(section: &Section<'_>) -> Option<Capacity> {
+    let most = u64::from(trunk_admission::model::MAX_LIVE_INDEX);
+    let read = |key| section.integer(key, 1..=most).map(|count| count as u32);
+    let (trunks, accounts, gateways) = (read("trunks"), read("accounts"), read("gateways"));
+    Some(Capacity { trunks: trunks?, accounts: accounts?, gateways: gateways? })
+}
+
+fn path(text: &str) -> Result<PathBuf, &'static str> {
+    match text {
+        "" => Err("must be a path"),
+        text if text.contains(char::is_control) => Err("must have no control characters"),
+        text => Ok(PathBuf::from(text)),
+    }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, &'static str> {
+    let path = path(text)?;
+    if Path::is_absolute(&path) {
+        Ok(path)
+    } else {
+        Err("must be an absolute path: Kamailio has to find the same")
+    }
+}
+
+fn gid(name: &str) -> Result<u32, String> {
+    match nix::unistd::Group::from_name(name) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        Ok(None) => Err("is no group of this machine".into()),
+        Err(error) => Err(format!("cannot be looked up: {error}")),
+    }
+}

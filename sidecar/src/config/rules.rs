@@ -1,0 +1,185 @@
+//! The rules of single values: what a label, a host, a network, a gateway and a plain text may look like.
+//!
+//! Pure. Each refuses CR, LF, NUL and quotes, which could leak into SIP, SQL, TOML or dispatcher attributes.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+/// Longest text for people, in characters.
+pub(super) const MAX_TEXT_CHARS: usize = 255;
+/// Longest gateway URI, in bytes.
+pub(super) const MAX_URI_BYTES: usize = 255;
+/// Longest host name, in bytes (RFC 1035 section 2.3.4).
+pub(super) const MAX_HOST_BYTES: usize = 253;
+
+/// An id: a DNS label in lower case.
+pub(super) fn label(text: &str) -> Result<String, &'static str> {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let good = (1..=63).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    good.then(|| text.to_owned()).ok_or("must be a DNS label: 1 to 63 of a-z, 0-9 and -, not at the ends -")
+}
+
+/// A host name of one or more labels, in lower case.
+pub(super) fn host(text: &str) -> Result<String, &'static str> {
+    let good = text.len() <= MAX_HOST_BYTES && text.split('.').all(|part| label(part).is_ok());
+    good.then(|| text.to_owned()).ok_or("must be a host name in lower case, such as sip.example.net")
+}
+
+/// A text for people.
+pub(super) fn text(text: &str) -> Result<String, String> {
+    if text.chars().count() > MAX_TEXT_CHARS {
+        return Err(format!("must be at most {MAX_TEXT_CHARS} characters"));
+    }
+    let bad = |c: char| c.is_control() || matches!(c, '"' | '\'' | '`' | '\\' | '\u{2028}' | '\u{2029}');
+    if text.contains(bad) {
+        return Err("must have no control characters, quotes or backslashes".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// A digest user name.
+pub(super) fn username(text: &str) -> Result<String, &'static str> {
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._~+-".contains(&c);
+    let good = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
+    good.then(|| text.to_owned()).ok_or("must be 1 to 64 of a-z, A-Z, 0-9 and . _ ~ + -")
+}
+
+/// An address, or a network in canonical form.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text
+            .parse::<IpNet>()
+            .map_err(|_| "must be an IPv4 or IPv6 address or network, such as 203.0.113.0/24".to_owned())?,
+    };
+    if network != network.trunc() {
+        return Err(format!("has bits beyond its mask; write {}", network.trunc()));
+    }
+    if let IpNet::V6(v6) = network
+        && v6.prefix_len() >= 96
+        && v6.network().to_ipv4_mapped().is_some()
+    {
+        return Err("is an IPv4 address in IPv6 form; write it as IPv4".into());
+    }
+    Ok(network)
+}
+
+const GATEWAY: &str = "must be sip:host[:port][;transport=udp|tcp|tls]";
+
+/// A gateway: `sip:host[:port][;transport=udp|tcp|tls]`.
+pub(super) fn gateway_uri(text: &str) -> Result<String, &'static str> {
+    if text.len() > MAX_URI_BYTES {
+        return Err("must be at most 255 bytes");
+    }
+    let rest = text.strip_prefix("sip:").ok_or(GATEWAY)?;
+    let (place, transport) = rest.split_once(';').map_or((rest, None), |(place, rest)| (place, Some(rest)));
+    if transport.is_some_and(|value| !matches!(value, "transport=udp" | "transport=tcp" | "transport=tls")) {
+        return Err(GATEWAY);
+    }
+    let (name, port) = match place.strip_prefix('[') {
+        Some(rest) => {
+            let (address, after) = rest.split_once(']').ok_or(GATEWAY)?;
+            address.parse::<Ipv6Addr>().map_err(|_| GATEWAY)?;
+            (None, after.strip_prefix(':').map(Some).or((after.is_empty()).then_some(None)).ok_or(GATEWAY)?)
+        }
+        None => place.split_once(':').map_or((Some(place), None), |(name, port)| (Some(name), Some(port))),
+    };
+    if let Some(port) = port {
+        let digits = !port.is_empty() && port.bytes().all(|c| c.is_ascii_digit());
+        if !digits || !port.parse::<u16>().is_ok_and(|port| port > 0) {
+            return Err("must have a port of 1 to 65535");
+        }
+    }
+    let Some(name) = name else { return Ok(text.to_owned()) };
+    // A name whose last label is a number would be an address, and must then be a whole one.
+    let numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|c| c.is_ascii_digit()));
+    let good = if numeric { name.parse::<std::net::Ipv4Addr>().is_ok() } else { host(name).is_ok() };
+    good.then(|| text.to_owned()).ok_or(GATEWAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels() {
+        for good in ["a", "acme-1", "0", &"x".repeat(63)] {
+            assert!(label(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a.b", "a_b", "a\n", "ü", &"x".repeat(64)] {
+            assert!(label(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn texts_refuse_what_could_leak() {
+        assert!(text("Müller & Söhne GmbH").is_ok());
+        for bad in ["a\rb", "a\nb", "a\0b", "a\"b", "a'b", "a\\b", &"x".repeat(256)] {
+            assert!(text(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn networks_are_canonical() {
+        for (written, read) in [
+            ("192.0.2.1", "192.0.2.1/32"),
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::1", "::1/128"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(network(written).unwrap().to_string(), read);
+        }
+        for bad in [
+            "",
+            "192.0.2.1/24",
+            "192.0.2.0/33",
+            "192.0.2",
+            "010.0.0.1",
+            "::ffff:192.0.2.1",
+            "fe80::1%eth0",
+            "x",
+        ] {
+            assert!(network(bad).is_err(), "{bad}");
+        }
+        assert_eq!(network("10.0.0.1/24").unwrap_err(), "has bits beyond its mask; write 10.0.0.0/24");
+    }
+
+    #[test]
+    fn gateways() {
+        for good in [
+            "sip:gw.example.net",
+            "sip:192.0.2.1:5060",
+            "sip:gw.example.net:5061;transport=tls",
+            "sip:[2001:db8::1]",
+            "sip:[2001:db8::1]:5070;transport=tcp",
+        ] {
+            assert!(gateway_uri(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "gw.example.net",
+            "sips:gw.example.net",
+            "sip:user@gw.example.net",
+            "sip:gw.example.net:0",
+            "sip:gw.example.net:65536",
+            "sip:gw.example.net:+5060",
+            "sip:gw.example.net;transport=sctp",
+            "sip:gw.example.net;lr",
+            "sip:192.0.2.256",
+            "sip:192.0.2",
+            "sip:[192.0.2.1]",
+            "sip:[2001:db8::1",
+            "sip:[2001:db8::1]5060",
+            "sip:gw.example.net\r\nX: y",
+            "sip:gw example.net",
+        ] {
+            assert!(gateway_uri(bad).is_err(), "{bad:?}");
+        }
+    }
+}

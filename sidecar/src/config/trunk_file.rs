@@ -1,0 +1,169 @@
+//! The trunk files: `[[account]]` and `[[trunk]]` entries, and the rules that hold across all of them.
+//!
+//! Keys have the names of the HTTP API. An id may stand once in all files; a trunk's domain must be its own.
+
+use std::collections::HashMap;
+
+use super::document::{Document, Problems};
+use super::main_file::limits;
+use super::rules;
+use super::section::Section;
+use super::trunk_parts;
+use crate::domain::{Account, ManagedBy, Trunk};
+use crate::publish::Capacity;
+use crate::webhook::UrlRules;
+
+/// Most entries of one kind in one file.
+const MAX_ENTRIES: usize = 1_000_000;
+
+/// What the main file says that matters for trunks.
+pub(super) struct Context {
+    pub(super) base_domain: Option<String>,
+    pub(super) inbound_host: Option<String>,
+    pub(super) webhook_rules: UrlRules,
+    pub(super) capacity: Capacity,
+}
+
+/// Where an id or a reference was met, for rules that span files.
+struct Place {
+    file: String,
+    key: String,
+}
+
+/// Gathers what all files define.
+pub(super) struct Files<'p> {
+    context: &'p Context,
+    problems: &'p Problems,
+    accounts: Vec<Account>,
+    trunks: Vec<Trunk>,
+    account_ids: HashMap<String, Place>,
+    trunk_ids: HashMap<String, Place>,
+    owners: Vec<(String, Place)>,
+}
+
+impl<'p> Files<'p> {
+    pub(super) fn new(context: &'p Context, problems: &'p Problems) -> Files<'p> {
+        Files {
+            context,
+            problems,
+            accounts: Vec::new(),
+            trunks: Vec::new(),
+            account_ids: HashMap::new(),
+            trunk_ids: HashMap::new(),
+            owners: Vec::new(),
+        }
+    }
+
+    /// Reads one file.
+    pub(super) fn read(&mut self, file: &str, text: &str) {
+        let document = Document::parse(file, text, self.problems);
+        let Some(top) = document.top(None) else { return };
+        for section in top.sections("account", MAX_ENTRIES) {
+            self.account(section);
+        }
+        for section in top.sections("trunk", MAX_ENTRIES) {
+            self.trunk(section);
+        }
+        top.finish();
+    }
+
+    /// Checks what spans files and hands over everything, sorted by id.
+    pub(super) fn finish(mut self) -> (Vec<Account>, Vec<Trunk>) {
+        for (owner, place) in &self.owners {
+            if !self.account_ids.contains_key(owner) {
+                self.problems.push(
+                    &place.file,
+                    &place.key,
+                    format!("names account {owner:?}, which no file defines"),
+                );
+            }
+        }
+        let gateways = self.trunks.iter().map(|trunk| trunk.origination_uris.len()).sum::<usize>();
+        let capacity = self.context.capacity;
+        for (kind, count, room) in [
+            ("accounts", self.accounts.len(), capacity.accounts),
+            ("trunks", self.trunks.len(), capacity.trunks),
+            ("gateways", gateways, capacity.gateways),
+        ] {
+            if count > room as usize {
+                self.problems.push(
+                    "all trunk files",
+                    kind,
+                    format!("are {count}; shm.{kind} has room for {room}"),
+                );
+            }
+        }
+        self.accounts.sort_by(|a, b| a.id.cmp(&b.id));
+        self.trunks.sort_by(|a, b| a.id.cmp(&b.id));
+        (self.accounts, self.trunks)
+    }
+
+    fn account(&mut self, section: Section<'_>) {
+        let id = section.parsed_required("accountId", rules::label);
+        if let Some(id) = &id {
+            claim(&mut self.account_ids, id, "accountId", "account", &section);
+        }
+        let name = section.parsed("name", rules::text);
+        let enabled = section.flag("enabled", true);
+        let limits = limits(&section, ["cpsLimit", "cpsBurst", "concurrentCallsLimit"]);
+        section.finish();
+        if let (Some(id), Some(limits)) = (id, limits) {
+            let name = name.unwrap_or_else(|| id.clone());
+            self.accounts.push(Account { id, name, enabled, limits, managed_by: ManagedBy::File });
+        }
+    }
+
+    fn trunk(&mut self, section: Section<'_>) {
+        let id = section.parsed_required("trunkId", rules::label);
+        let mut realm = None;
+        if let Some(id) = &id {
+            claim(&mut self.trunk_ids, id, "trunkId", "trunk", &section);
+            realm = self.domain(id, &section);
+        }
+        let account = section.parsed("accountId", rules::label);
+        if let Some(owner) = &account {
+            self.owners.push((owner.clone(), place(&section, "accountId")));
+        }
+        let trunk = trunk_parts::read(&section, realm.as_deref(), self.context.webhook_rules);
+        section.finish();
+        if let (Some(id), Some(mut trunk)) = (id, trunk) {
+            if trunk.name.is_empty() {
+                trunk.name.clone_from(&id);
+            }
+            self.trunks.push(Trunk { id, account, ..trunk });
+        }
+    }
+
+    /// The trunk's domain, which must be a host name and nobody else's.
+    fn domain(&self, id: &str, section: &Section<'_>) -> Option<String> {
+        let domain = format!("{id}.{}", self.context.base_domain.as_deref()?);
+        if domain.len() > rules::MAX_HOST_BYTES {
+            section.problem(
+                "trunkId",
+                format!("makes a domain of {} bytes; at most 253 are allowed", domain.len()),
+            );
+        }
+        if self.context.inbound_host.as_ref() == Some(&domain) {
+            section.problem("trunkId", format!("makes the domain {domain}, which is node.inbound_host"));
+        }
+        Some(domain)
+    }
+}
+
+fn place(section: &Section<'_>, key: &str) -> Place {
+    Place { file: section.file().to_owned(), key: section.path_of(key) }
+}
+
+/// Reports an id that was met before, here or in another file.
+fn claim(ids: &mut HashMap<String, Place>, id: &str, key: &str, kind: &str, section: &Section<'_>) {
+    match ids.get(id) {
+        Some(first) => {
+            let also = if kind == "trunk" { " and its domain" } else { "" };
+            section.problem(
+                key,
+                format!("{kind} {id:?}{also} is already defined in {} at {}", first.file, first.key),
+            );
+        }
+        None => drop(ids.insert(id.to_owned(), place(section, key))),
+    }
+}

@@ -1,0 +1,64 @@
+//! The HTTP side: health, readiness and metrics now, the API later. Bounded in body and time.
+//!
+//! Must never touch shared memory and never wait for anything but the store.
+
+mod health;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::metrics::Metrics;
+use crate::status::Status;
+use crate::store::Store;
+
+/// Largest request body, in bytes.
+const MAX_BODY_BYTES: usize = 1 << 20;
+/// Longest time for one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the handlers need.
+#[derive(Clone)]
+pub struct Deps {
+    /// Answers how it is.
+    pub status: Arc<Status>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is kept.
+    pub store: Arc<dyn Store>,
+}
+
+/// The server.
+pub struct Server {
+    listener: TcpListener,
+    deps: Deps,
+}
+
+impl Server {
+    /// A server on a socket that is bound already, so that its address is known.
+    pub fn new(listener: TcpListener, deps: Deps) -> Server {
+        Server { listener, deps }
+    }
+
+    /// Serves until `stop`, then finishes what was asked.
+    pub async fn run(self, stop: CancellationToken) {
+        let router = Router::new()
+            .route("/healthz", get(health::healthz))
+            .route("/readyz", get(health::readyz))
+            .route("/metrics", get(health::metrics))
+            .with_state(self.deps)
+            .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
+            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT));
+        let serving = axum::serve(self.listener, router).with_graceful_shutdown(stop.cancelled_owned());
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the HTTP server failed");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! `trunkd`, the daemon beside Kamailio: it owns the configuration, publishes it into shared memory, and turns what the
+//! module reports into a call log and signed webhooks.
+//!
+//! Arrows say "may use"; nothing points back:
+//! ```text
+//! main ▶ cli ▶ app ▶ { http, reload, publish, events, webhook } ▶ store ▶ { domain, call }
+//! config ▶ each part's own settings; no part sees `config` but `cli`, `app` and `reload`
+//! ```
+//! Must never be needed for a call: while the daemon is away, Kamailio goes on with the last image.
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod call;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod difference;
+pub mod domain;
+pub mod events;
+pub mod http;
+pub mod logging;
+pub mod metrics;
+pub mod publish;
+pub mod reload;
+pub mod secret;
+pub mod shutdown;
+pub mod status;
+pub mod store;
+pub mod webhook;

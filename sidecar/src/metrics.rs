@@ -1,0 +1,181 @@
+//! Every metric, in one list: name, help and labels stand here and nowhere else.
+//!
+//! A private registry, so nothing of other crates slips in. Labels hold words of ours only, never ids of customers:
+//! their number is bounded.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
+};
+
+/// The metrics of the daemon.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the help texts below say it")]
+pub struct Metrics {
+    registry: Registry,
+    pub generation: IntGauge,
+    pub revision: IntGauge,
+    pub reloads: IntCounterVec,
+    pub last_reload_good: IntGauge,
+    pub publish_failures: IntCounter,
+    pub store_errors: IntCounterVec,
+    pub module_attached: IntGauge,
+    pub live_calls: IntGauge,
+    pub module_panics: IntGauge,
+    pub module_underflows: IntGauge,
+    pub images_refused: IntGauge,
+    pub ring_cells: IntGauge,
+    pub ring_waiting: IntGauge,
+    pub ring_dropped: IntGauge,
+    pub ring_lost: IntGauge,
+    pub events: IntCounterVec,
+    pub events_malformed: IntCounterVec,
+    pub calls: IntCounterVec,
+    pub reconciled: IntCounter,
+    pub event_delay: Histogram,
+    pub attempts: IntCounterVec,
+    pub attempt_seconds: HistogramVec,
+    pub delivery_seconds: Histogram,
+    pub outbox_pending: IntGauge,
+    pub outbox_parked: IntGauge,
+    pub endpoints_disabled: IntGauge,
+}
+
+const FAST: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+const SLOW: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 600.0, 3600.0, 86_400.0];
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// Only for a name that is malformed or listed twice: a defect that every test would show.
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let list = List(Registry::new());
+        let metrics = Metrics {
+            generation: list.gauge("trunk_generation", "Generation of the image in force.")?,
+            revision: list.gauge("trunk_config_revision", "Configuration revision in force.")?,
+            reloads: list.counters("trunk_reloads_total", "Reloads, by result.", &["result"])?,
+            last_reload_good: list.gauge("trunk_last_reload_good", "1 if the last reload was taken over.")?,
+            publish_failures: list
+                .counter("trunk_publish_failures_total", "Images that could not be published.")?,
+            store_errors: list.counters(
+                "trunk_store_errors_total",
+                "Store errors, by what was tried.",
+                &["task"],
+            )?,
+            module_attached: list
+                .gauge("trunk_module_attached", "1 while the module's shared memory is attached.")?,
+            live_calls: list.gauge("trunk_live_calls", "Calls that are up, as the module counts them.")?,
+            module_panics: list
+                .gauge("trunk_module_panics", "Panics caught in the module, since its memory was made.")?,
+            module_underflows: list
+                .gauge("trunk_module_underflows", "Counts that would have gone below zero.")?,
+            images_refused: list
+                .gauge("trunk_images_refused", "Images that the module refused, summed over processes.")?,
+            ring_cells: list.gauge("trunk_ring_cells", "Cells of the event ring.")?,
+            ring_waiting: list
+                .gauge("trunk_ring_waiting", "Events in the ring that are not written down yet.")?,
+            ring_dropped: list.gauge("trunk_ring_dropped", "Events dropped because the ring was full.")?,
+            ring_lost: list.gauge("trunk_ring_lost", "Events whose producer died while writing.")?,
+            events: list.counters("trunk_events_total", "Events written down, by type.", &["type"])?,
+            events_malformed: list.counters(
+                "trunk_events_malformed_total",
+                "Ring records skipped, by fault.",
+                &["fault"],
+            )?,
+            calls: list.counters(
+                "trunk_calls_total",
+                "Attempts judged, by reason; admitted ones are `admitted`.",
+                &["reason"],
+            )?,
+            reconciled: list.counter("trunk_calls_reconciled_total", "Calls ended by the sweep.")?,
+            event_delay: list.histogram(
+                "trunk_event_delay_seconds",
+                "From a call's event to its row on disk.",
+                FAST,
+            )?,
+            attempts: list.counters(
+                "trunk_webhook_attempts_total",
+                "Webhook attempts, by outcome.",
+                &["outcome"],
+            )?,
+            attempt_seconds: list.histograms(
+                "trunk_webhook_attempt_seconds",
+                "Time of one attempt.",
+                &["outcome"],
+                FAST,
+            )?,
+            delivery_seconds: list.histogram(
+                "trunk_webhook_delivery_seconds",
+                "From row on disk to delivered.",
+                SLOW,
+            )?,
+            outbox_pending: list.gauge("trunk_outbox_pending", "Deliveries that wait for an attempt.")?,
+            outbox_parked: list.gauge("trunk_outbox_parked", "Deliveries that wait for an operator.")?,
+            endpoints_disabled: list
+                .gauge("trunk_webhook_endpoints_disabled", "Endpoints that their receivers ended.")?,
+            registry: list.0,
+        };
+        Ok(metrics)
+    }
+
+    /// Everything in Prometheus's text format, version 0.0.4.
+    pub fn text(&self) -> String {
+        let mut bytes = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut bytes) {
+            Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}
+
+struct List(Registry);
+
+impl List {
+    fn add<C: Collector + Clone + 'static>(&self, metric: prometheus::Result<C>) -> prometheus::Result<C> {
+        let metric = metric?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.add(IntGauge::new(name, help))
+    }
+
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.add(IntCounter::new(name, help))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
+        self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> prometheus::Result<HistogramVec> {
+        self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_registered_once_and_shown() {
+        let metrics = Metrics::new().unwrap();
+        metrics.reloads.with_label_values(&["good"]).inc();
+        let text = metrics.text();
+        assert!(text.contains("trunk_reloads_total{result=\"good\"} 1"), "{text}");
+        assert!(text.contains("# HELP trunk_outbox_pending "), "{text}");
+    }
+}

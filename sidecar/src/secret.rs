@@ -1,0 +1,97 @@
+//! Secrets in the forms in which they may be kept: digest hashes and webhook signing keys.
+//!
+//! Nothing here prints a secret, in `Debug` or otherwise; [`WebhookSecret::reveal`] is for the store and the signer alone.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest as _, Md5};
+use sha2::Sha256;
+
+/// Fewest characters of a SIP password.
+pub const MIN_PASSWORD_CHARS: usize = 12;
+/// Most characters of a SIP password.
+pub const MAX_PASSWORD_CHARS: usize = 128;
+
+/// HA1 of RFC 7616 section 3.4.2 for both algorithms: hash of `user:realm:password`.
+pub fn ha1(username: &str, realm: &str, password: &str) -> ([u8; 16], [u8; 32]) {
+    let text = format!("{username}:{realm}:{password}");
+    (Md5::digest(&text).into(), Sha256::digest(&text).into())
+}
+
+/// The key that signs an endpoint's events: `whsec_` and base64 of 24 to 64 bytes (Standard Webhooks 1.0).
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookSecret(String);
+
+/// A text that is no webhook secret. The text itself is never part of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be \"whsec_\" and the base64 of 24 to 64 random bytes")]
+pub struct WebhookSecretError;
+
+impl WebhookSecret {
+    const PREFIX: &str = "whsec_";
+
+    /// Accepts a secret as it is written in configuration.
+    pub fn parse(text: &str) -> Result<WebhookSecret, WebhookSecretError> {
+        let secret = WebhookSecret(text.to_owned());
+        match secret.decode() {
+            Some(key) if (24..=64).contains(&key.len()) => Ok(secret),
+            _ => Err(WebhookSecretError),
+        }
+    }
+
+    /// The bytes of the key.
+    pub fn key(&self) -> Vec<u8> {
+        self.decode().unwrap_or_default()
+    }
+
+    /// The written form, for the store.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    fn decode(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(self.0.strip_prefix(Self::PREFIX)?).ok()
+    }
+}
+
+impl fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WebhookSecret(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn ha1_is_the_hash_of_user_realm_password() {
+        // RFC 2617 section 3.5: Mufasa, testrealm@host.com, "Circle Of Life".
+        let (md5, _) = ha1("Mufasa", "testrealm@host.com", "Circle Of Life");
+        assert_eq!(hex(&md5), "939e7578ed9e3c518a452acee763bce9");
+        // RFC 7616 section 3.9.1 uses Mufasa, http-auth@example.org, "Circle of Life".
+        let (md5, sha256) = ha1("Mufasa", "http-auth@example.org", "Circle of Life");
+        assert_eq!(hex(&md5), "3d78807defe7de2157e2b0b6573a855f");
+        assert_eq!(hex(&sha256), "7987c64c30e25f1b74be53f966b49b90f2808aa92faf9a00262392d7b4794232");
+    }
+
+    #[test]
+    fn a_webhook_secret_has_24_to_64_bytes_and_prints_nothing() {
+        for (bytes, good) in [(23, false), (24, true), (64, true), (65, false)] {
+            let text = format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
+            assert_eq!(WebhookSecret::parse(&text).is_ok(), good, "{bytes}");
+        }
+        for bad in ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!!!!"] {
+            assert_eq!(WebhookSecret::parse(bad), Err(WebhookSecretError), "{bad}");
+        }
+        let secret = WebhookSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        assert_eq!(secret.key().len(), 24);
+        assert_eq!(format!("{secret:?}"), "WebhookSecret(..)");
+    }
+}

@@ -1,0 +1,86 @@
+//! What the daemon would say if asked how it is: shared by those who do the work and the one who answers.
+//!
+//! A few words under a mutex that is held for moments; nothing waits for it on a path that matters.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use crate::domain::Millis;
+
+/// The state that `/readyz` shows.
+#[derive(Debug, Default)]
+pub struct Status(Mutex<State>);
+
+/// Its words.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// Generation of the image in force; `None` before the first.
+    pub generation: Option<u32>,
+    /// Revision of the configuration in force.
+    pub published_revision: Option<i64>,
+    /// Revision that is stored; later than the published one only while publishing fails.
+    pub stored_revision: Option<i64>,
+    /// Why the last publish failed.
+    pub publish_error: Option<String>,
+    /// Why the store failed last, until it works again.
+    pub store_error: Option<String>,
+    /// Whether the module's shared memory is attached, or why not.
+    pub module: String,
+    /// How the last reload went; `None` before the first.
+    pub last_reload: Option<Reload>,
+}
+
+/// A reload's result.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reload {
+    /// When it ended, RFC 3339.
+    pub at: String,
+    /// `good`, `unchanged` or `refused`.
+    pub result: &'static str,
+    /// What was wrong, one line each.
+    pub problems: Vec<String>,
+}
+
+impl Reload {
+    /// A result of now.
+    pub fn new(now_ms: Millis, result: &'static str, problems: Vec<String>) -> Reload {
+        Reload { at: crate::call::payload::rfc3339(now_ms), result, problems }
+    }
+}
+
+impl Status {
+    /// Changes the state.
+    pub fn update(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+    }
+
+    /// The state now.
+    pub fn get(&self) -> State {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The words stay sound whoever died while changing them.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Why the daemon is not ready; empty if it is. A module that is not there yet is no reason: calls do not wait for us.
+    pub fn reasons(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.generation.is_none() {
+            reasons.push("no configuration was published yet".to_owned());
+        }
+        if let Some(error) = &self.publish_error {
+            reasons.push(format!("publishing fails: {error}"));
+        }
+        if let Some(error) = &self.store_error {
+            reasons.push(format!("the store fails: {error}"));
+        }
+        reasons
+    }
+}

@@ -1,0 +1,111 @@
+//! Calls as rows: loads one, saves one, finds those that are up.
+
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use trunk_admission::Reason;
+use uuid::Uuid;
+
+use super::text::{self, damaged, get};
+use crate::call::status::Status;
+use crate::call::{Call, party_from_name, party_name};
+use crate::domain::Millis;
+use crate::store::StoreError;
+
+pub(super) fn load(db: &Transaction<'_>, id: Uuid) -> Result<Option<Call>, StoreError> {
+    let mut select = db.prepare_cached("SELECT * FROM calls WHERE call_id = ?1")?;
+    let mut rows = select.query([id.as_bytes()])?;
+    rows.next()?.map(|row| read(row, id)).transpose()
+}
+
+fn read(row: &Row<'_>, id: Uuid) -> Result<Call, StoreError> {
+    let source_ip: Option<String> = get(row, "source_ip")?;
+    let source_port: Option<u16> = get(row, "source_port")?;
+    let source_ip = source_ip.map(|ip| ip.parse().map_err(|_| damaged("source_ip", &ip))).transpose()?;
+    Ok(Call {
+        id,
+        trunk: get(row, "trunk_id")?,
+        account: get(row, "account_id")?,
+        kind: text::read_kind(&get::<String>(row, "kind")?)?,
+        sip_call_id: get(row, "sip_call_id")?,
+        from: get(row, "from_user")?,
+        from_host: get(row, "from_host")?,
+        to: get(row, "to_user")?,
+        request_uri: get(row, "request_uri")?,
+        source: source_ip.zip(source_port),
+        allowed: get(row, "allowed")?,
+        reason: named(row, "reason", |name| Reason::ALL.into_iter().find(|reason| reason.name() == name))?,
+        limit: get(row, "limit_value")?,
+        count: get(row, "count_value")?,
+        wait_ms: get(row, "wait_ms")?,
+        generation: get(row, "generation")?,
+        gateway: get(row, "gateway")?,
+        attempts: get(row, "attempts")?,
+        start_ms: get(row, "start_ms")?,
+        ring_ms: get(row, "ring_ms")?,
+        answer_ms: get(row, "answer_ms")?,
+        end_ms: get(row, "end_ms")?,
+        sip_code: get(row, "sip_code")?,
+        q850: get(row, "q850")?,
+        hangup_by: named(row, "hangup_by", party_from_name)?,
+        status: named(row, "status", Status::from_name)?,
+        reconciled: get(row, "reconciled")?,
+    })
+}
+
+fn named<T>(row: &Row<'_>, column: &str, find: impl Fn(&str) -> Option<T>) -> Result<Option<T>, StoreError> {
+    let name: Option<String> = get(row, column)?;
+    name.map(|name| find(&name).ok_or_else(|| damaged(column, &name))).transpose()
+}
+
+pub(super) fn save(db: &Transaction<'_>, call: &Call) -> Result<(), StoreError> {
+    let mut insert = db.prepare_cached(
+        "INSERT OR REPLACE INTO calls (call_id, trunk_id, account_id, kind, sip_call_id, from_user, from_host, to_user,
+            request_uri, source_ip, source_port, allowed, reason, limit_value, count_value, wait_ms, generation, gateway,
+            attempts, start_ms, ring_ms, answer_ms, end_ms, sip_code, q850, hangup_by, status, reconciled)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
+            ?23, ?24, ?25, ?26, ?27, ?28)",
+    )?;
+    insert.execute(params![
+        call.id.as_bytes(),
+        call.trunk,
+        call.account,
+        text::kind(call.kind),
+        call.sip_call_id,
+        call.from,
+        call.from_host,
+        call.to,
+        call.request_uri,
+        call.source.map(|(ip, _)| ip.to_string()),
+        call.source.map(|(_, port)| port),
+        call.allowed,
+        call.reason.map(Reason::name),
+        call.limit,
+        call.count,
+        call.wait_ms,
+        call.generation,
+        call.gateway,
+        call.attempts,
+        call.start_ms,
+        call.ring_ms,
+        call.answer_ms,
+        call.end_ms,
+        call.sip_code,
+        call.q850,
+        call.hangup_by.map(party_name),
+        call.status.map(Status::name),
+        call.reconciled,
+    ])?;
+    Ok(())
+}
+
+/// Calls that have not ended and began before `before_ms`.
+pub(super) fn open(db: &Transaction<'_>, before_ms: Millis) -> Result<Vec<Uuid>, StoreError> {
+    let mut select = db.prepare_cached("SELECT call_id FROM calls WHERE end_ms IS NULL AND start_ms < ?1")?;
+    let ids = select.query_map([before_ms], |row| row.get::<_, [u8; 16]>(0).map(Uuid::from_bytes))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
+/// Whether a call is over; `None` if it was never written down.
+pub(super) fn has_ended(db: &Transaction<'_>, id: Uuid) -> Result<Option<bool>, StoreError> {
+    let mut select = db.prepare_cached("SELECT end_ms IS NOT NULL FROM calls WHERE call_id = ?1")?;
+    Ok(select.query_row([id.as_bytes()], |row| row.get(0)).optional()?)
+}

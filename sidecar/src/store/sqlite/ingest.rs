@@ -1,0 +1,148 @@
+//! From the ring's records to calls, events and deliveries: one transaction for each batch.
+//!
+//! A batch may come twice: written, then the daemon was killed before it told the ring. An event's id follows from its
+//! call and its place in the call, so one that is there already is known by its id, and nothing is doubled. The position
+//! alone could not tell: the ring hands out records past a slow producer's cell, so a lower sequence may come later.
+
+use std::collections::HashMap;
+
+use rusqlite::{OptionalExtension as _, Transaction, params};
+
+use super::calls;
+use crate::call::payload::{EventKind, event_id, render};
+use crate::call::{Call, Report};
+use crate::domain::Millis;
+use crate::store::{Batch, EndpointId, Orphan, StoreError, Written};
+
+pub(super) fn ring_position(db: &Transaction<'_>, ring_id: u64) -> Result<Option<u64>, StoreError> {
+    let mut select = db.prepare_cached("SELECT sequence FROM ring_position WHERE ring_id = ?1")?;
+    let sequence: Option<i64> = select.query_row([ring_id.cast_signed()], |row| row.get(0)).optional()?;
+    Ok(sequence.map(i64::cast_unsigned))
+}
+
+pub(super) fn ingest(db: &Transaction<'_>, batch: &Batch, now_ms: Millis) -> Result<Written, StoreError> {
+    let mut writer = Writer { db, now_ms, endpoints: HashMap::new(), written: Written::default() };
+    for record in &batch.records {
+        let loaded = calls::load(db, record.call)?;
+        let mut call = loaded.unwrap_or_else(|| Call::new(record.call, record.trunk.clone(), record.at_ms));
+        call.apply(&record.report, record.at_ms);
+        writer.write(&call, kind_of(&record.report), record.at_ms)?;
+    }
+    let written = ring_position(db, batch.ring_id)?;
+    let last = written.map_or(batch.last_sequence, |written| written.max(batch.last_sequence));
+    db.prepare_cached("INSERT OR REPLACE INTO ring_position VALUES (1, ?1, ?2, ?3)")?.execute(params![
+        batch.ring_id.cast_signed(),
+        last.cast_signed(),
+        now_ms
+    ])?;
+    Ok(writer.written)
+}
+
+pub(super) fn reconcile(
+    db: &Transaction<'_>,
+    orphans: &[Orphan],
+    now_ms: Millis,
+) -> Result<Written, StoreError> {
+    let mut writer = Writer { db, now_ms, endpoints: HashMap::new(), written: Written::default() };
+    for orphan in orphans {
+        if calls::has_ended(db, orphan.call)? == Some(true) {
+            continue;
+        }
+        let mut call = match calls::load(db, orphan.call)? {
+            Some(call) => call,
+            None => Call::new(orphan.call, trunk_at(db, orphan.trunk_live)?, orphan.start_ms),
+        };
+        call.reconcile(now_ms);
+        writer.write(&call, EventKind::Hangup, now_ms)?;
+    }
+    Ok(writer.written)
+}
+
+/// The trunk that has, or last had, an index in shared memory.
+fn trunk_at(db: &Transaction<'_>, live: Option<u32>) -> Result<Option<String>, StoreError> {
+    let Some(live) = live else { return Ok(None) };
+    let mut select = db.prepare_cached("SELECT id FROM live_indexes WHERE kind = 'trunk' AND live = ?1")?;
+    Ok(select.query_row([live], |row| row.get(0)).optional()?)
+}
+
+fn kind_of(report: &Report) -> EventKind {
+    match report {
+        Report::Initiated(_) => EventKind::Initiated,
+        Report::Answered { .. } => EventKind::Answered,
+        Report::Ended(_) => EventKind::Hangup,
+    }
+}
+
+struct Writer<'a> {
+    db: &'a Transaction<'a>,
+    now_ms: Millis,
+    endpoints: HashMap<String, Option<EndpointId>>,
+    written: Written,
+}
+
+impl Writer<'_> {
+    /// Writes one event and the call as it is after it; nothing if the event was there.
+    fn write(&mut self, call: &Call, kind: EventKind, at_ms: Millis) -> Result<(), StoreError> {
+        let body = render(call, kind, at_ms)
+            .map_err(|error| StoreError::Other(format!("rendering an event: {error}")))?;
+        let inserted = self
+            .db
+            .prepare_cached(
+                "INSERT INTO events (event_id, call_id, sequence, type, trunk_id, account_id, created_ms, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (event_id) DO NOTHING RETURNING position",
+            )?
+            .query_row(
+                params![
+                    event_id(call.id, kind),
+                    call.id.as_bytes(),
+                    kind.sequence(),
+                    kind.name(),
+                    call.trunk,
+                    call.account,
+                    self.now_ms,
+                    body
+                ],
+                |row| row.get::<_, i64>(0),
+            )
+            .optional()?;
+        let Some(position) = inserted else { return Ok(()) };
+        calls::save(self.db, call)?;
+        self.written.events += 1;
+        match call.trunk.as_deref().map(|trunk| self.endpoint(trunk)).transpose()?.flatten() {
+            Some(endpoint) => self.owe(endpoint, position, call, kind),
+            None => Ok(()),
+        }
+    }
+
+    fn owe(
+        &mut self,
+        endpoint: EndpointId,
+        position: i64,
+        call: &Call,
+        kind: EventKind,
+    ) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached(
+                "INSERT INTO deliveries (position, endpoint_id, call_id, sequence, state, attempts, next_attempt_ms)
+                 VALUES (?1, ?2, ?3, ?4, 'pending', 0, ?5)",
+            )?
+            .execute(params![position, endpoint.0, call.id.as_bytes(), kind.sequence(), self.now_ms])?;
+        if !self.written.endpoints.contains(&endpoint) {
+            self.written.endpoints.push(endpoint);
+        }
+        Ok(())
+    }
+
+    /// Where a trunk's events go, disabled endpoints included: what is born meanwhile is kept for later.
+    fn endpoint(&mut self, trunk: &str) -> Result<Option<EndpointId>, StoreError> {
+        if let Some(known) = self.endpoints.get(trunk) {
+            return Ok(*known);
+        }
+        let mut select = self
+            .db
+            .prepare_cached("SELECT endpoint_id FROM endpoints WHERE trunk_id = ?1 AND state != 'removed'")?;
+        let found = select.query_row([trunk], |row| row.get(0).map(EndpointId)).optional()?;
+        self.endpoints.insert(trunk.to_owned(), found);
+        Ok(found)
+    }
+}

@@ -1,0 +1,104 @@
+//! The outbox: what is owed to whom, what is due, and what came of each attempt.
+
+use rusqlite::{OptionalExtension as _, Transaction, params};
+
+use crate::domain::Millis;
+use crate::secret::WebhookSecret;
+use crate::store::{AttemptRecord, Backlog, Delivery, Due, EndpointId, StoreError, Then};
+
+pub(super) fn endpoints_with_work(db: &Transaction<'_>) -> Result<Vec<EndpointId>, StoreError> {
+    let mut select = db.prepare(
+        "SELECT endpoint_id FROM endpoints e WHERE state = 'enabled' AND EXISTS
+            (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending')",
+    )?;
+    let ids = select.query_map([], |row| row.get(0).map(EndpointId))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn due(
+    db: &Transaction<'_>,
+    endpoint: EndpointId,
+    now_ms: Millis,
+    limit: usize,
+    ordered_attempts: u32,
+) -> Result<Option<Due>, StoreError> {
+    let mut select =
+        db.prepare_cached("SELECT url, secret FROM endpoints WHERE endpoint_id = ?1 AND state = 'enabled'")?;
+    let found =
+        select.query_row([endpoint.0], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).optional()?;
+    let Some((url, secret)) = found else { return Ok(None) };
+    let secret = WebhookSecret::parse(&secret).map_err(|_| StoreError::Damaged("column secret".into()))?;
+
+    let mut select = db.prepare_cached(
+        "SELECT d.delivery_id, e.event_id, d.attempts, e.created_ms, e.body
+         FROM deliveries d JOIN events e USING (position)
+         WHERE d.endpoint_id = ?1 AND d.state = 'pending' AND d.next_attempt_ms <= ?2 AND NOT EXISTS (
+            SELECT 1 FROM deliveries o WHERE o.endpoint_id = d.endpoint_id AND o.call_id = d.call_id
+                AND o.sequence < d.sequence AND o.state = 'pending' AND o.attempts < ?4)
+         ORDER BY d.next_attempt_ms, d.delivery_id LIMIT ?3",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let deliveries = select.query_map(params![endpoint.0, now_ms, limit, ordered_attempts], |row| {
+        Ok(Delivery {
+            id: row.get(0)?,
+            event_id: row.get(1)?,
+            attempts: row.get(2)?,
+            created_ms: row.get(3)?,
+            body: row.get(4)?,
+        })
+    })?;
+    let deliveries = deliveries.collect::<Result<_, _>>()?;
+
+    let mut select = db.prepare_cached(
+        "SELECT min(next_attempt_ms) FROM deliveries WHERE endpoint_id = ?1 AND state = 'pending' AND next_attempt_ms > ?2",
+    )?;
+    let next_ms = select.query_row(params![endpoint.0, now_ms], |row| row.get(0))?;
+    Ok(Some(Due { url, secret, deliveries, next_ms }))
+}
+
+pub(super) fn record(db: &Transaction<'_>, attempt: &AttemptRecord) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "INSERT INTO delivery_attempts (delivery_id, number, started_ms, duration_ms, outcome, status, error, answer)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        attempt.delivery,
+        attempt.number,
+        attempt.started_ms,
+        attempt.duration_ms,
+        attempt.outcome,
+        attempt.status,
+        attempt.error,
+        attempt.answer
+    ])?;
+    let ended_ms = attempt.started_ms + attempt.duration_ms;
+    let (state, next_ms, ended_ms) = match attempt.then {
+        Then::Delivered => ("delivered", ended_ms, Some(ended_ms)),
+        Then::RetryAt(at_ms) => ("pending", at_ms, None),
+        Then::Park => ("parked", ended_ms, Some(ended_ms)),
+        Then::Disable => ("pending", ended_ms, None),
+    };
+    // One that was parked meanwhile, because its webhook was removed, may still turn out delivered; no more than that.
+    db.prepare_cached(
+        "UPDATE deliveries SET state = ?2, attempts = ?3, next_attempt_ms = ?4, ended_ms = ?5
+         WHERE delivery_id = ?1 AND (state = 'pending' OR ?2 = 'delivered')",
+    )?
+    .execute(params![attempt.delivery, state, attempt.number, next_ms, ended_ms])?;
+    if attempt.then == Then::Disable {
+        db.prepare_cached(
+            "UPDATE endpoints SET state = 'disabled', note = 'the receiver answered 410', changed_ms = ?2
+             WHERE endpoint_id = ?1 AND state = 'enabled'",
+        )?
+        .execute(params![attempt.endpoint.0, ended_ms])?;
+    }
+    Ok(())
+}
+
+pub(super) fn backlog(db: &Transaction<'_>) -> Result<Backlog, StoreError> {
+    let count = |sql| db.query_row(sql, [], |row| row.get(0));
+    Ok(Backlog {
+        pending: count("SELECT count(*) FROM deliveries WHERE state = 'pending'")?,
+        parked: count("SELECT count(*) FROM deliveries WHERE state = 'parked'")?,
+        disabled_endpoints: count("SELECT count(*) FROM endpoints WHERE state = 'disabled'")?,
+    })
+}

@@ -1,0 +1,1 @@
+//! The daemon's parts joined: configuration, store, events, webhooks, HTTP.
