@@ -169,12 +169,12 @@ fn measure(
         times.push(timer.elapsed().as_nanos() as u64);
         held.push(slot);
         if held.len() == BATCH {
-            held.drain(..).for_each(|slot| drop(instance.end(slot, |_| {})));
+            held.drain(..).for_each(|slot| _ = instance.end(slot, |_| {}));
             consumer.iter_mut().for_each(|consumer| drain(consumer));
         }
     }
     let rate = (DECISIONS as f64 / started.elapsed().as_secs_f64()) as u64;
-    held.drain(..).for_each(|slot| drop(instance.end(slot, |_| {})));
+    held.drain(..).for_each(|slot| _ = instance.end(slot, |_| {}));
     consumer.iter_mut().for_each(|consumer| drain(consumer));
     times.sort_unstable();
     Sample { p50: times[DECISIONS / 2], p99: times[DECISIONS * 99 / 100], rate }

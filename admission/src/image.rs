@@ -16,7 +16,7 @@ mod text;
 pub use build::{BuildError, ImageWords, build_base};
 pub use read::{Check, Image};
 pub use records::{GatewayView, Ha1, SourceMatch, TrunkRef};
-pub use text::Text;
+pub use text::{Label, Text};
 
 pub(crate) use layout::VALUE_LIVE;
 pub(crate) use prefix::Address;

@@ -10,7 +10,7 @@ use crate::decide::{self, Admission, Attempt, Identity, Now, Proof, Refusal, Ver
 use crate::error::OpenError;
 use crate::events::{EventOut, Producer, Pushed};
 use crate::hash::Space;
-use crate::image::{Check, Ha1, Text};
+use crate::image::{Check, Ha1, Label, Text};
 use crate::live::health::{Fitness, HealthWord, Outcome};
 use crate::live::process::Counter;
 use crate::live::{CallKey, CallView, Capacity, Ending, Live, SlotRef};
@@ -308,8 +308,7 @@ impl Instance {
                     self.fitness(gateway.live, now_ms)
                 }
             };
-            let gateways: GatewayList = image.gateways(&identity.trunk).collect();
-            let chosen = route::choose(gateways.iter(), tried, fitness, random)?;
+            let chosen = route::choose(image.gateways(&identity.trunk), tried, fitness, random)?;
             let health = self.live.health(chosen.live);
             let trial = lost >> chosen.position & 1 == 0
                 && health.is_some_and(|word| word.fitness(now_ms) == Fitness::Trial);
@@ -430,35 +429,16 @@ impl Instance {
 #[derive(Clone, Copy, Debug)]
 pub struct Names {
     /// Its id.
-    pub trunk: Text,
+    pub trunk: Label,
     /// Its domain.
     pub domain: Text,
     /// Id of its account; empty when it has none.
-    pub account: Text,
+    pub account: Label,
 }
 
 impl Names {
     /// No names.
-    pub const EMPTY: Names = Names { trunk: Text::EMPTY, domain: Text::EMPTY, account: Text::EMPTY };
-}
-
-/// Gateways of one trunk on the stack: as many as a trunk may have.
-struct GatewayList {
-    gateways: [Option<crate::image::GatewayView>; crate::model::MAX_GATEWAYS],
-}
-
-impl GatewayList {
-    fn iter(&self) -> impl Iterator<Item = crate::image::GatewayView> + Clone {
-        self.gateways.iter().map_while(|gateway| *gateway)
-    }
-}
-
-impl FromIterator<crate::image::GatewayView> for GatewayList {
-    fn from_iter<I: IntoIterator<Item = crate::image::GatewayView>>(from: I) -> GatewayList {
-        let mut list = GatewayList { gateways: [None; crate::model::MAX_GATEWAYS] };
-        list.gateways.iter_mut().zip(from).for_each(|(place, gateway)| *place = Some(gateway));
-        list
-    }
+    pub const EMPTY: Names = Names { trunk: Label::EMPTY, domain: Text::EMPTY, account: Label::EMPTY };
 }
 
 /// xorshift64*: fair enough to share calls among gateways, and no system call.

@@ -51,6 +51,7 @@ pub enum Scope {
 pub struct Live {
     map: Map,
     capacity: Capacity,
+    offsets: Offsets,
 }
 
 impl Live {
@@ -130,7 +131,7 @@ impl Live {
         if capacity.words() != words.len() {
             return Err(OpenError::Damaged { path, fault: "its length is not the one its header asks for" });
         }
-        Ok(Live { map, capacity })
+        Ok(Live { map, capacity, offsets: capacity.offsets() })
     }
 
     /// Whether the name still stands for this file, or Kamailio has made another.
@@ -172,8 +173,8 @@ impl Live {
     #[inline]
     pub(crate) fn slots(&self) -> Slots<'_> {
         let words = self.map.shared_words();
-        let (tags, bodies) = (self.capacity.tags_at(), self.capacity.bodies_at());
-        Slots::new(&words[tags..bodies], &words[bodies..self.capacity.words()])
+        let Offsets { tags, bodies, end, .. } = self.offsets;
+        Slots::new(&words[tags..bodies], &words[bodies..end])
     }
 
     /// Slots in use over all trunks: the start-up parameter bounds it.

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::ring::PAYLOAD_WORDS;
+use super::ring::{Filling, PAYLOAD_WORDS};
 use crate::model::Kind;
 use crate::reason::Reason;
 
@@ -185,32 +185,29 @@ pub enum DecodeError {
     Short,
 }
 
-/// A buffer for one record, on the stack.
-pub(super) struct Encoder {
-    words: [u64; PAYLOAD_WORDS],
-    used: usize,
+/// Where the words of a record go.
+pub(super) trait Sink {
+    fn word(&mut self, word: u64);
 }
 
-impl Encoder {
+impl Sink for Filling<'_> {
+    #[inline]
     fn word(&mut self, word: u64) {
-        if let Some(place) = self.words.get_mut(self.used) {
-            *place = word;
-            self.used += 1;
-        }
+        Filling::word(self, word);
     }
+}
 
-    fn text(&mut self, text: &[u8], most: usize) {
-        let text = &text[..text.len().min(most).min(MAX_EVENT_TEXT)];
-        self.word(text.len() as u64);
-        for chunk in text.chunks(8) {
-            let mut bytes = [0; 8];
-            bytes[..chunk.len()].copy_from_slice(chunk);
-            self.word(u64::from_le_bytes(bytes));
-        }
-    }
-
-    pub(super) fn words(&self) -> &[u64] {
-        &self.words[..self.used]
+/// A string: its length, then its bytes in whole words.
+#[inline]
+fn text(out: &mut impl Sink, text: &[u8], most: usize) {
+    let text = &text[..text.len().min(most).min(MAX_EVENT_TEXT)];
+    out.word(text.len() as u64);
+    let (whole, rest) = text.as_chunks::<8>();
+    whole.iter().for_each(|chunk| out.word(u64::from_le_bytes(*chunk)));
+    if !rest.is_empty() {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        out.word(u64::from_le_bytes(last));
     }
 }
 
@@ -226,8 +223,8 @@ const MAX_LINE: usize = MAX_EVENT_TEXT - 96;
 
 impl EventOut<'_> {
     /// The event as words; never fails, long strings are cut.
-    pub(super) fn encode(&self) -> Encoder {
-        let mut out = Encoder { words: [0; PAYLOAD_WORDS], used: 0 };
+    #[inline]
+    pub(super) fn encode(&self, out: &mut impl Sink) {
         let sequence = match self.body {
             BodyOut::Initiated(_) => 0,
             BodyOut::Answered(_) => 1,
@@ -238,13 +235,13 @@ impl EventOut<'_> {
             out.word(word);
         }
         out.word(self.wall_ms);
-        out.text(self.trunk, MAX_ID);
+        text(out, self.trunk, MAX_ID);
         match &self.body {
-            BodyOut::Initiated(initiated) => encode_initiated(&mut out, initiated),
+            BodyOut::Initiated(initiated) => encode_initiated(out, initiated),
             BodyOut::Answered(answered) => {
                 out.word(u64::from(answered.attempts));
                 out.word(answered.ring_wall_ms);
-                out.text(answered.gateway, MAX_EVENT_TEXT);
+                text(out, answered.gateway, MAX_EVENT_TEXT);
             }
             BodyOut::Ended(ended) => {
                 let codes = u64::from(ended.sip_code) << 32 | u64::from(ended.q850) << 16;
@@ -254,14 +251,13 @@ impl EventOut<'_> {
                 out.word(ended.answer_wall_ms);
                 out.word(ended.end_wall_ms);
                 out.word(u64::from(ended.attempts));
-                out.text(ended.gateway, MAX_EVENT_TEXT);
+                text(out, ended.gateway, MAX_EVENT_TEXT);
             }
         }
-        out
     }
 }
 
-fn encode_initiated(out: &mut Encoder, initiated: &InitiatedOut<'_>) {
+fn encode_initiated(out: &mut impl Sink, initiated: &InitiatedOut<'_>) {
     let reason = initiated.reason.map_or(0, |reason| reason as u64);
     let kind = u64::from(initiated.kind == Kind::Application);
     out.word(u64::from(initiated.source_port) << 16 | kind << 8 | reason);
@@ -274,12 +270,12 @@ fn encode_initiated(out: &mut Encoder, initiated: &InitiatedOut<'_>) {
     };
     out.word((source.to_bits() >> 64) as u64);
     out.word(source.to_bits() as u64);
-    out.text(initiated.account, MAX_ID);
-    out.text(initiated.sip_call_id, MAX_LINE);
-    out.text(initiated.from_user, MAX_PART);
-    out.text(initiated.from_host, MAX_PART);
-    out.text(initiated.to_user, MAX_PART);
-    out.text(initiated.request_uri, MAX_LINE);
+    text(out, initiated.account, MAX_ID);
+    text(out, initiated.sip_call_id, MAX_LINE);
+    text(out, initiated.from_user, MAX_PART);
+    text(out, initiated.from_host, MAX_PART);
+    text(out, initiated.to_user, MAX_PART);
+    text(out, initiated.request_uri, MAX_LINE);
 }
 
 struct Decoder<'a>(&'a [u64]);
@@ -413,6 +409,19 @@ mod tests {
 
     use super::*;
 
+    impl Sink for Vec<u64> {
+        fn word(&mut self, word: u64) {
+            self.push(word);
+        }
+    }
+
+    fn words_of(event: &EventOut<'_>) -> Vec<u64> {
+        let mut words = Vec::new();
+        event.encode(&mut words);
+        assert!(words.len() <= PAYLOAD_WORDS);
+        words
+    }
+
     #[test]
     fn nothing_of_a_sip_string_is_lost_and_everything_is_printable() {
         assert_eq!(printable(b"alice"), "alice");
@@ -440,7 +449,7 @@ mod tests {
             request_uri: &long,
         };
         let out = EventOut { call: [9; 16], wall_ms: 5, trunk: b"acme", body: BodyOut::Initiated(initiated) };
-        let event = Event::decode(out.encode().words()).unwrap();
+        let event = Event::decode(&words_of(&out)).unwrap();
         assert_eq!((event.call, event.call_sequence, event.trunk.as_str()), ([9; 16], 0, "acme"));
         let Body::Initiated(got) = event.body else { panic!("{event:?}") };
         assert_eq!(
@@ -463,7 +472,7 @@ mod tests {
             attempts: 2,
         };
         let out = EventOut { call: [1; 16], wall_ms: 3, trunk: b"acme", body: BodyOut::Ended(ended) };
-        let Body::Ended(got) = Event::decode(out.encode().words()).unwrap().body else { panic!() };
+        let Body::Ended(got) = Event::decode(&words_of(&out)).unwrap().body else { panic!() };
         assert_eq!((got.sip_code, got.q850, got.by, got.cause), (486, 17, Party::Callee, EndCause::Rejected));
         assert_eq!((got.gateway.as_str(), got.attempts, got.end_wall_ms), ("sip:192.0.2.1", 2, 3));
     }

@@ -99,7 +99,9 @@ impl Producer {
             word(&self.0, E_DROPPED).fetch_add(1, Ordering::Relaxed);
             return Pushed::Full;
         };
-        ring.commit(position, event.encode().words());
+        let mut cell = ring.fill(position);
+        event.encode(&mut cell);
+        cell.commit();
         Pushed::At(position)
     }
 

@@ -81,19 +81,11 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// Producer: fills the cell of its position and hands it over.
-    pub(crate) fn commit(self, position: u64, payload: &[u64]) {
-        let cell = self.cell(position);
-        let payload = &payload[..payload.len().min(PAYLOAD_WORDS)];
+    /// Producer: begins to fill the cell of its position.
+    pub(crate) fn fill(self, position: u64) -> Filling<'a> {
         let mut sum = CheckSum::new();
         sum.add(position);
-        for (word, &value) in cell[CELL_PAYLOAD..].iter().zip(payload) {
-            word.store(value, Ordering::Relaxed);
-            sum.add(value);
-        }
-        let length = (payload.len() as u64) << 32 | sum.finish() & 0xffff_ffff;
-        cell[CELL_LENGTH].store(length, Ordering::Relaxed);
-        cell[CELL_COMMIT].store(position + 1, Ordering::Release); // SYNC POINT commit
+        Filling { cell: self.cell(position), position, used: CELL_PAYLOAD, sum }
     }
 
     /// Consumer: what the cell of a position holds.
@@ -120,6 +112,33 @@ impl<'a> Ring<'a> {
         } else {
             Cell::Damaged
         }
+    }
+}
+
+/// A cell being filled. Dropped before [`Filling::commit`], it stays a hole.
+pub(crate) struct Filling<'a> {
+    cell: &'a [AtomicU64],
+    position: u64,
+    used: usize,
+    sum: CheckSum,
+}
+
+impl Filling<'_> {
+    /// Appends a word of payload; what does not fit is dropped.
+    #[inline]
+    pub(crate) fn word(&mut self, value: u64) {
+        if let Some(word) = self.cell.get(self.used) {
+            word.store(value, Ordering::Relaxed);
+            self.sum.add(value);
+            self.used += 1;
+        }
+    }
+
+    /// Hands the record over to the consumer.
+    pub(crate) fn commit(self) {
+        let length = ((self.used - CELL_PAYLOAD) as u64) << 32 | self.sum.finish() & 0xffff_ffff;
+        self.cell[CELL_LENGTH].store(length, Ordering::Relaxed);
+        self.cell[CELL_COMMIT].store(self.position + 1, Ordering::Release); // SYNC POINT commit
     }
 }
 
@@ -177,8 +196,15 @@ mod tests {
 
     fn push(ring: Ring<'_>, value: u64) -> Option<u64> {
         let position = ring.reserve()?;
-        ring.commit(position, &[value, value]);
+        write(ring, position, value);
         Some(position)
+    }
+
+    fn write(ring: Ring<'_>, position: u64, value: u64) {
+        let mut cell = ring.fill(position);
+        cell.word(value);
+        cell.word(value);
+        cell.commit();
     }
 
     fn poll(progress: &Progress, ring: Ring<'_>, dead_below: u64) -> Vec<(u64, Cell)> {
@@ -215,7 +241,7 @@ mod tests {
         assert_eq!(words.tail.load(Ordering::Relaxed), 1, "the tail stays before the hole");
         assert_eq!(push(ring, 4), Some(4), "only what is before the hole is free again");
         assert_eq!(push(ring, 5), None);
-        ring.commit(late, &[1]);
+        write(ring, late, 1);
         assert_eq!(poll(&progress, ring, 0).len(), 2);
         let polled = poll(&progress, ring, dead + 1);
         assert_eq!(polled[1], (dead, Cell::Hole), "an epoch's end makes it lost");

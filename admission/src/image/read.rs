@@ -97,7 +97,7 @@ impl Image {
         self.map.words().range(from, count)
     }
 
-    pub(super) fn text(&self, reference: u64) -> Text {
+    pub(super) fn text<const ROOM: usize>(&self, reference: u64) -> Text<ROOM> {
         Stored::new(self.section(Section::Strings), reference).copy()
     }
 

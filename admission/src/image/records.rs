@@ -5,7 +5,7 @@
 use super::layout::*;
 use super::prefix::Lengths;
 use super::read::Image;
-use super::text::Text;
+use super::text::{Label, MAX_TEXT, Text};
 use crate::map::Words;
 use crate::model::{AuthMode, FailoverCodes, Kind, UNLIMITED};
 use crate::rate::Rate;
@@ -165,15 +165,15 @@ pub(super) fn concurrent_of(limits: u64) -> Option<u32> {
 
 impl Image {
     /// The trunk's id.
-    pub fn trunk_id(&self, trunk: &TrunkRef) -> Text {
+    pub fn trunk_id(&self, trunk: &TrunkRef) -> Label {
         self.text(trunk.record[T_ID])
     }
 
     /// The trunk's domain: its id below the base domain.
     pub fn trunk_domain(&self, trunk: &TrunkRef) -> Text {
-        let mut domain = self.trunk_id(trunk);
+        let mut domain: Text = self.text(trunk.record[T_ID]);
         domain.push(b".");
-        domain.push(self.text(self.header(H_BASE_DOMAIN)).as_bytes());
+        domain.push(self.text::<MAX_TEXT>(self.header(H_BASE_DOMAIN)).as_bytes());
         domain
     }
 
@@ -182,12 +182,12 @@ impl Image {
         self.text(self.header(H_INBOUND_HOST))
     }
 
-    pub(crate) fn account_id(&self, account: &AccountView) -> Text {
+    pub(crate) fn account_id(&self, account: &AccountView) -> Label {
         self.text(account.id)
     }
 
     /// The trunk's gateways in order of priority.
-    pub fn gateways<'a>(&'a self, trunk: &TrunkRef) -> impl Iterator<Item = GatewayView> + 'a {
+    pub fn gateways<'a>(&'a self, trunk: &TrunkRef) -> impl Iterator<Item = GatewayView> + Clone + use<'a> {
         let first = high(trunk.record[T_GATEWAYS]) as usize;
         let table = self.section(Section::Gateways);
         (0..trunk.gateway_count()).map(move |position| {

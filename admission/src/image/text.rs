@@ -10,16 +10,19 @@ use crate::map::{WORD, Words};
 /// Longest string in an image, in bytes.
 pub(super) const MAX_TEXT: usize = 255;
 
-/// A copy of a string: at most 255 bytes, no heap.
+/// A copy of a string: at most `ROOM` bytes, no heap.
 #[derive(Clone, Copy)]
-pub struct Text {
-    bytes: [u8; MAX_TEXT + 1],
+pub struct Text<const ROOM: usize = MAX_TEXT> {
+    bytes: [u8; ROOM],
     length: u8,
 }
 
-impl Text {
+/// A copy of an id: a DNS label.
+pub type Label = Text<{ crate::model::MAX_ID_BYTES }>;
+
+impl<const ROOM: usize> Text<ROOM> {
     /// Nothing.
-    pub const EMPTY: Text = Text { bytes: [0; MAX_TEXT + 1], length: 0 };
+    pub const EMPTY: Text<ROOM> = Text { bytes: [0; ROOM], length: 0 };
 
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
@@ -34,13 +37,13 @@ impl Text {
     /// Appends as much as fits.
     pub fn push(&mut self, more: &[u8]) {
         let from = usize::from(self.length);
-        let count = more.len().min(MAX_TEXT - from);
+        let count = more.len().min(ROOM - from);
         self.bytes[from..from + count].copy_from_slice(&more[..count]);
         self.length = (from + count) as u8;
     }
 }
 
-impl fmt::Debug for Text {
+impl<const ROOM: usize> fmt::Debug for Text<ROOM> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
     }
@@ -82,13 +85,16 @@ impl<'a> Stored<'a> {
             && text.iter().enumerate().all(|(index, byte)| self.byte(index) == byte.to_ascii_lowercase())
     }
 
-    pub(super) fn copy(self) -> Text {
+    /// As much of it as there is room for.
+    #[inline]
+    pub(super) fn copy<const ROOM: usize>(self) -> Text<ROOM> {
         let mut text = Text::EMPTY;
-        for (index, chunk) in text.bytes[..self.length].chunks_mut(WORD).enumerate() {
+        let length = self.length.min(ROOM);
+        for (index, chunk) in text.bytes[..length].chunks_mut(WORD).enumerate() {
             let word = self.strings.at(index).to_le_bytes();
             chunk.copy_from_slice(&word[..chunk.len()]);
         }
-        text.length = self.length as u8;
+        text.length = length as u8;
         text
     }
 }

@@ -87,31 +87,56 @@ impl Capacity {
         (self.slots as usize * 2).next_multiple_of(super::slots::WINDOW)
     }
 
-    pub(super) fn accounts_at(self) -> usize {
+    fn accounts_at(self) -> usize {
         HEADER_WORDS
     }
 
-    pub(super) fn trunks_at(self) -> usize {
+    fn trunks_at(self) -> usize {
         self.accounts_at() + self.accounts as usize * LINE
     }
 
-    pub(super) fn processes_at(self) -> usize {
+    fn processes_at(self) -> usize {
         self.trunks_at() + self.trunks as usize * LINE
     }
 
-    pub(super) fn health_at(self) -> usize {
+    fn health_at(self) -> usize {
         self.processes_at() + self.processes as usize * PROCESS_WORDS
     }
 
-    pub(super) fn tags_at(self) -> usize {
+    fn tags_at(self) -> usize {
         (self.health_at() + self.gateways as usize).next_multiple_of(LINE)
     }
 
-    pub(super) fn bodies_at(self) -> usize {
+    fn bodies_at(self) -> usize {
         self.tags_at() + self.tags()
     }
 
     pub(super) fn words(self) -> usize {
         self.bodies_at() + self.tags() * BODY_WORDS
     }
+
+    /// All of the above, once: a decision adds, it does not multiply and round.
+    pub(super) fn offsets(self) -> Offsets {
+        Offsets {
+            accounts: self.accounts_at(),
+            trunks: self.trunks_at(),
+            processes: self.processes_at(),
+            health: self.health_at(),
+            tags: self.tags_at(),
+            bodies: self.bodies_at(),
+            end: self.words(),
+        }
+    }
+}
+
+/// Where each part begins, in words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offsets {
+    pub(super) accounts: usize,
+    pub(super) trunks: usize,
+    pub(super) processes: usize,
+    pub(super) health: usize,
+    pub(super) tags: usize,
+    pub(super) bodies: usize,
+    pub(super) end: usize,
 }

@@ -56,8 +56,8 @@ impl Live {
     pub(crate) fn line(&self, scope: Scope) -> Option<Line<'_>> {
         let (at, index, count) = match scope {
             Scope::Node => (L_NODE, 0, 1),
-            Scope::Account(live) => (self.capacity.accounts_at(), live, self.capacity.accounts),
-            Scope::Trunk(live) => (self.capacity.trunks_at(), live, self.capacity.trunks),
+            Scope::Account(live) => (self.offsets.accounts, live, self.capacity.accounts),
+            Scope::Trunk(live) => (self.offsets.trunks, live, self.capacity.trunks),
         };
         let at = at + index as usize * LINE;
         (index < count).then(|| Line(&self.map.shared_words()[at..at + LINE]))
@@ -106,7 +106,7 @@ impl Live {
 
 impl Live {
     pub(crate) fn health_word(&self, gateway: u32) -> Option<&AtomicU64> {
-        let at = self.capacity.health_at() + gateway as usize;
+        let at = self.offsets.health + gateway as usize;
         (gateway < self.capacity.gateways).then(|| &self.map.shared_words()[at])
     }
 }

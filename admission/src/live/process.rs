@@ -77,7 +77,7 @@ pub struct ProcessView {
 
 impl Live {
     fn process(&self, index: u32) -> Option<&[AtomicU64]> {
-        let at = self.capacity.processes_at() + index as usize * PROCESS_WORDS;
+        let at = self.offsets.processes + index as usize * PROCESS_WORDS;
         (index < self.capacity.processes).then(|| &self.map.shared_words()[at..at + PROCESS_WORDS])
     }
 

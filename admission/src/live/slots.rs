@@ -120,14 +120,23 @@ impl<'a> Slots<'a> {
         Slots { tags, bodies }
     }
 
-    /// The tags where a call may stand, first window first.
-    fn places(self, key: CallKey) -> impl Iterator<Item = usize> {
-        let windows = (self.tags.len() / WINDOW).max(1) as u64;
-        let first = [key.0[0], key.0[0].rotate_left(32) ^ key.0[1]]
-            .map(|hash| ((hash & 0xffff_ffff) * windows >> 32) as usize * WINDOW);
-        let second = if first[0] == first[1] { 0 } else { WINDOW };
-        let count = self.tags.len();
-        (first[0]..first[0] + WINDOW).chain(first[1]..first[1] + second).filter(move |&place| place < count)
+    /// Where the two windows of a call begin; the same one twice counts once.
+    #[inline]
+    fn windows(self, key: CallKey) -> [usize; 2] {
+        let windows = (self.tags.len() / WINDOW) as u64;
+        [key.0[0], key.0[0].rotate_left(32) ^ key.0[1]]
+            .map(|hash| ((hash & 0xffff_ffff) * windows >> 32) as usize * WINDOW)
+    }
+
+    /// Asks `question` of every tag where a call may stand, first window first, until it answers.
+    #[inline]
+    fn search<T>(self, key: CallKey, mut question: impl FnMut(usize, &AtomicU64) -> Option<T>) -> Option<T> {
+        let [first, second] = self.windows(key);
+        let mut window = |from: usize| {
+            let tags = self.tags.get(from..from + WINDOW)?;
+            tags.iter().zip(from..).find_map(|(tag, index)| question(index, tag))
+        };
+        window(first).or_else(|| if second == first { None } else { window(second) })
     }
 
     fn fingerprint(key: CallKey) -> u32 {
@@ -153,20 +162,23 @@ impl<'a> Slots<'a> {
 
     /// Looks for the call elsewhere than at `own`.
     fn elsewhere(self, key: CallKey, own: Option<usize>) -> Elsewhere {
-        let mut taking = None;
-        for index in self.places(key).filter(|&index| Some(index) != own) {
-            let tag = self.tag(index);
-            if tag.fingerprint() != Slots::fingerprint(key) {
-                continue;
-            }
-            if tag.carries_call() && self.holds(index, tag, key) {
-                return Elsewhere::Admitted(SlotRef { index: index as u32, used: tag.used() });
+        let (fingerprint, mut taking) = (Slots::fingerprint(key), None);
+        let admitted = self.search(key, |index, cell| {
+            let tag = Tag(cell.load(Ordering::Acquire)); // SYNC POINT tag
+            if tag.fingerprint() != fingerprint || Some(index) == own {
+                return None;
             }
             if tag.state() == Some(SlotState::Taking) {
                 taking = taking.or(Some(index));
             }
+            let here = tag.carries_call() && self.holds(index, tag, key);
+            here.then(|| SlotRef { index: index as u32, used: tag.used() })
+        });
+        match (admitted, taking) {
+            (Some(slot), _) => Elsewhere::Admitted(slot),
+            (None, Some(index)) => Elsewhere::Taking(index),
+            (None, None) => Elsewhere::Nowhere,
         }
-        taking.map_or(Elsewhere::Nowhere, Elsewhere::Taking)
     }
 
     /// Whether this call is already admitted or being judged.
@@ -180,7 +192,7 @@ impl<'a> Slots<'a> {
 
     /// Claims a free slot for a call that nobody else has.
     pub(crate) fn claim(self, key: CallKey) -> Claim {
-        let Some(index) = self.places(key).find(|&index| self.try_claim(index, key)) else {
+        let Some(index) = self.search(key, |index, _| self.try_claim(index, key).then_some(index)) else {
             return self.find(key).unwrap_or(Claim::Full);
         };
         // SYNC POINT twins: each twin stores its tag, passes a fence, then looks; so at least one sees the other.
