@@ -46,6 +46,8 @@ pub(crate) struct Judgement {
     pub(crate) realm: Text<NAME_BYTES>,
     /// The gateway that the request points at.
     pub(crate) gateway: Text<NAME_BYTES>,
+    /// Index of its health word, once this route has pointed the request at it.
+    pub(crate) pointed: Option<u32>,
     /// Gateways tried, that one included.
     pub(crate) attempts: u8,
 }
@@ -68,6 +70,7 @@ impl Judgement {
         account: Text::EMPTY,
         realm: Text::EMPTY,
         gateway: Text::EMPTY,
+        pointed: None,
         attempts: 0,
     };
 

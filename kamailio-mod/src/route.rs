@@ -124,7 +124,12 @@ fn identity_of(process: &Process, slot: SlotRef) -> Option<Identity> {
 }
 
 /// Takes the call's next gateway and points the request at it. A gateway whose URI does not fit is passed over.
+///
+/// Asked again in the same route, it is because the request could not be sent to the gateway of before.
 fn next_gateway(process: &mut Process, msg: SipMsg<'_>, slot: SlotRef) -> bool {
+    if let Some(unreachable) = process.judgement.pointed.take() {
+        process.instance.gateway_result(unreachable, Outcome::Bad, Now::read());
+    }
     let (Some(identity), Some(uri)) = (identity_of(process, slot), Uri::parse(msg.request_uri())) else {
         return false;
     };
@@ -135,6 +140,7 @@ fn next_gateway(process: &mut Process, msg: SipMsg<'_>, slot: SlotRef) -> bool {
             .is_some_and(|to| msg.set_next_hop(gateway) && msg.set_request_uri(to.bytes()));
         if pointed {
             process.judgement.gateway = Text::new(gateway).unwrap_or(Text::EMPTY);
+            process.judgement.pointed = Some(target.live);
             process.judgement.attempts = target.attempt;
             return true;
         }

@@ -2,6 +2,7 @@
 //! It must never write past the room Kamailio allows for a URI: what does not fit is no route.
 
 use core::mem::MaybeUninit;
+use core::ops::Range;
 
 use crate::kstr::KStr;
 use crate::sys;
@@ -23,7 +24,11 @@ pub(crate) struct Uri<'a> {
 
 impl<'a> Uri<'a> {
     /// Takes a URI apart; `None` for one that is not SIP, has no host, or does not parse.
+    ///
+    /// With its default `phone2tel`, Kamailio's parser calls a SIP URI with `user=phone` a tel URI and cuts the
+    /// parameters off its user part; both are undone here.
     pub(crate) fn parse(text: KStr<'a>) -> Option<Uri<'a>> {
+        let bytes = text.bytes();
         let text = text.as_sys();
         if text.len == 0 {
             return None;
@@ -35,11 +40,17 @@ impl<'a> Uri<'a> {
         }
         // SAFETY: zeroed, which is a valid value of every field, and filled by the parser.
         let parsed = unsafe { parsed.assume_init() };
-        if parsed.type_ != sys::SIP_URI_T && parsed.type_ != sys::SIPS_URI_T {
+        let phone = parsed.type_ == sys::TEL_URI_T && parsed.flags & sys::URI_SIP_USER_PHONE != 0;
+        if !(phone || matches!(parsed.type_, sys::SIP_URI_T | sys::SIPS_URI_T)) {
             return None;
         }
-        let uri =
-            Uri { user: part(&parsed.user), host: part(&parsed.host), user_param: part(&parsed.user_param) };
+        let host = part(bytes, &parsed.host)?;
+        let user = part(bytes, &parsed.user).map_or(0..0, |user| {
+            let password = part(bytes, &parsed.passwd).map(|password| password.start);
+            user.start..password.unwrap_or(host.start).saturating_sub(1).max(user.end)
+        });
+        let user_param = part(bytes, &parsed.user_param).unwrap_or(0..0);
+        let uri = Uri { user: bytes.get(user)?, host: bytes.get(host)?, user_param: bytes.get(user_param)? };
         (!uri.host.is_empty()).then_some(uri)
     }
 
@@ -55,10 +66,12 @@ impl<'a> Uri<'a> {
     }
 }
 
-/// A part of the parsed text, with the lifetime of the text instead of the parser's struct.
-fn part<'a>(part: &sys::str_) -> &'a [u8] {
-    // SAFETY: only called by `Uri::parse`, whose parser points into a text that is good for 'a.
-    unsafe { KStr::new(part) }.bytes()
+/// Where in `text` a part stands that the parser pointed out; `None` for an absent one.
+fn part(text: &[u8], part: &sys::str_) -> Option<Range<usize>> {
+    let length = usize::try_from(part.len).ok().filter(|length| *length > 0)?;
+    let start = part.s.addr().checked_sub(text.as_ptr().addr())?;
+    let end = start.checked_add(length)?;
+    (end <= text.len()).then_some(start..end)
 }
 
 #[cfg(test)]

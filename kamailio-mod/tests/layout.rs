@@ -37,6 +37,7 @@ fn c_and_rust_lay_out_every_structure_alike() {
 fn the_headers_compile_to_the_strings_that_the_loader_compares() {
     let printed = probe();
     let strings: Vec<_> = printed.lines().filter(|line| line.starts_with('"')).collect();
-    let expected = [sys::FULL_VERSION, sys::FLAGS].map(|text| format!("\"{}\"", text.to_str().expect("ASCII")));
+    let expected =
+        [sys::FULL_VERSION, sys::FLAGS].map(|text| format!("\"{}\"", text.to_str().expect("ASCII")));
     assert_eq!(strings, expected);
 }
