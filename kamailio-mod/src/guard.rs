@@ -19,6 +19,8 @@ static CAUGHT: Kind = Kind::new();
 /// Unwind safety: after a panic the state behind `f` may be half changed. What the module keeps is either atomic words
 /// that are each right on their own, or inside `process`, whose borrow ends while the stack unwinds.
 pub(crate) fn guarded<A: Answer>(entry: &'static str, f: impl FnOnce() -> A) -> A::C {
+    #[cfg(feature = "panic-points")]
+    let watch = crate::heap::Watch::start();
     let caught = panic::catch_unwind(AssertUnwindSafe(|| {
         #[cfg(feature = "panic-points")]
         panic_point(entry);
@@ -38,6 +40,8 @@ pub(crate) fn guarded<A: Answer>(entry: &'static str, f: impl FnOnce() -> A) -> 
         core::mem::forget(caught);
         A::after_panic()
     });
+    #[cfg(feature = "panic-points")]
+    watch.tell(entry);
     answer.to_c()
 }
 

@@ -27,6 +27,8 @@ mod dialog;
 mod digest;
 mod ending;
 mod guard;
+#[cfg(feature = "panic-points")]
+mod heap;
 mod hex;
 #[cfg(test)]
 mod host;

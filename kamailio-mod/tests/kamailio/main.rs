@@ -7,6 +7,8 @@ mod calls;
 mod digest;
 mod endings;
 mod failover;
+#[cfg(feature = "panic-points")]
+mod heap;
 mod host;
 #[cfg(feature = "panic-points")]
 mod panics;
