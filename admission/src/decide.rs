@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::image::{Image, SourceMatch, TrunkRef};
+use crate::image::{AccountView, Folded, SourceMatch, TrunkRef};
 use crate::live::slots::Claim;
 use crate::live::{CallKey, Line, Live, Scope, SlotRef, SlotState};
 use crate::map;
@@ -63,6 +63,7 @@ pub struct Identity {
     /// The trunk's record.
     pub trunk: TrunkRef,
     pub(crate) in_overlay: bool,
+    pub(crate) account: Option<(AccountView, bool)>,
     /// Whether a password must be proved.
     pub needs_password: bool,
 }
@@ -114,15 +115,17 @@ pub enum Verdict {
 
 /// Whose call is it, may that trunk be used here and now, and what must the caller prove?
 pub(crate) fn identify(tables: &Tables, attempt: &Attempt<'_>) -> Result<Identity, Refusal> {
-    let newest = tables.newest();
-    let found = tables.trunk_by_host(attempt.host).or_else(|| by_user_or_source(tables, newest, attempt));
+    let found = Folded::new(attempt.host).and_then(|host| {
+        let host = host.as_bytes();
+        tables.trunk_by_host(host).or_else(|| by_user_or_source(tables, host, attempt))
+    });
     let Some((trunk, in_overlay)) = found else {
         return Err(Refusal::new(Reason::UnknownDestination, None));
     };
-    let mut identity = Identity { trunk, in_overlay, needs_password: false };
+    let account = trunk.account.and_then(|live| tables.account(live));
+    let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
     let refuse = |reason| Err(Refusal::new(reason, Some(identity)));
-    let account_enabled =
-        trunk.account.is_none_or(|live| tables.account(live).is_some_and(|(account, _)| account.enabled));
+    let account_enabled = trunk.account.is_none() || account.is_some_and(|(account, _)| account.enabled);
     if !trunk.enabled() || !account_enabled {
         return refuse(Reason::Disabled);
     }
@@ -151,11 +154,12 @@ pub(crate) fn identify(tables: &Tables, attempt: &Attempt<'_>) -> Result<Identit
 }
 
 /// By inbound user on the inbound host; by source address alone on the bare base domain.
-fn by_user_or_source(tables: &Tables, newest: &Image, attempt: &Attempt<'_>) -> Option<(TrunkRef, bool)> {
-    if newest.is_inbound_host(attempt.host) {
+fn by_user_or_source(tables: &Tables, host: &[u8], attempt: &Attempt<'_>) -> Option<(TrunkRef, bool)> {
+    let newest = tables.newest();
+    if newest.is_inbound_host(host) {
         return tables.application_by_user(attempt.user);
     }
-    if newest.is_base_domain(attempt.host) {
+    if newest.is_base_domain(host) {
         if let SourceMatch::Trunk(live) = tables.source(attempt.source) {
             return tables.trunk_by_live(live);
         }
@@ -193,7 +197,7 @@ pub(crate) fn admit(
     if let Some(claim) = slots.find(attempt.call) {
         return known(live, claim);
     }
-    let Some(levels) = levels(tables, live, &identity.trunk) else { return refused(Reason::NoData) };
+    let Some(levels) = levels(tables, live, identity) else { return refused(Reason::NoData) };
     for level in levels.iter().flatten() {
         if let Err(refusal) = peek_rate(level, now, identity) {
             return Verdict::Refused(refusal);
@@ -227,7 +231,8 @@ fn known(live: &Live, claim: Claim) -> Verdict {
 }
 
 /// The trunk's, its account's and the node's limits; `None` when a line lies beyond the file's capacity.
-fn levels<'a>(tables: &Tables, live: &'a Live, trunk: &TrunkRef) -> Option<[Option<Level<'a>>; 3]> {
+fn levels<'a>(tables: &Tables, live: &'a Live, identity: &Identity) -> Option<[Option<Level<'a>>; 3]> {
+    let trunk = &identity.trunk;
     let own = Level {
         line: live.line(Scope::Trunk(trunk.live))?,
         rate: trunk.rate(),
@@ -238,7 +243,7 @@ fn levels<'a>(tables: &Tables, live: &'a Live, trunk: &TrunkRef) -> Option<[Opti
     let account = match trunk.account {
         None => None,
         Some(index) => {
-            let (account, _) = tables.account(index)?;
+            let (account, _) = identity.account?;
             Some(Level {
                 line: live.line(Scope::Account(index))?,
                 rate: account.rate,

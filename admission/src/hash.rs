@@ -18,8 +18,7 @@ pub(crate) enum Space {
     Host = 1,
     User = 2,
     Credential = 3,
-    CallHigh = 4,
-    CallLow = 5,
+    Call = 4,
 }
 
 impl Keys {
@@ -35,18 +34,23 @@ impl Keys {
         hasher.finish()
     }
 
-    /// Hash of a host name, whose ASCII letters count as lower case (RFC 3261 section 19.1.4).
+    /// Hash of a host name that is already in lower case (RFC 3261 section 19.1.4: hosts compare without case).
     #[inline]
-    pub(crate) fn host(self, host: &[u8]) -> u64 {
-        let mut folded = [0; 256];
-        match folded.get_mut(..host.len()) {
-            Some(copy) => {
-                copy.copy_from_slice(host);
-                copy.make_ascii_lowercase();
-                self.bytes(Space::Host, &[copy])
-            }
-            None => 0, // longer than any domain name (RFC 1035): matches nothing
+    pub(crate) fn host(self, folded: &[u8]) -> u64 {
+        self.bytes(Space::Host, &[folded])
+    }
+
+    /// Hash of byte strings in 128 bits (SipHash-1-3-128).
+    #[inline]
+    pub(crate) fn wide(self, space: Space, parts: &[&[u8]]) -> [u64; 2] {
+        let mut hasher = siphasher::sip128::SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write_u8(space as u8);
+        for part in parts {
+            hasher.write(part);
+            hasher.write_u32(part.len() as u32);
         }
+        let hash = siphasher::sip128::Hasher128::finish128(&hasher);
+        [hash.h1, hash.h2]
     }
 
     /// Hash of one word: two rounds of multiply and fold around the keys.
@@ -68,35 +72,44 @@ fn fold(a: u64, b: u64) -> u64 {
     (product as u64) ^ (product >> 64) as u64
 }
 
-/// Check sum of words in order; four lanes keep it at memory speed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CheckSum {
-    lanes: [u64; 4],
-    count: usize,
-}
+/// Check sum of many words; four lanes keep it at memory speed.
+pub(crate) struct CheckSum;
 
 impl CheckSum {
-    pub(crate) fn new() -> CheckSum {
-        CheckSum { lanes: [1, 2, 3, 4], count: 0 }
+    /// The sum of all these words, in order.
+    pub(crate) fn of(words: impl IntoIterator<Item = u64>) -> u64 {
+        let mut words = words.into_iter();
+        let mut lanes = [1_u64, 2, 3, 4];
+        let mut count = 0_u64;
+        loop {
+            for lane in &mut lanes {
+                let Some(word) = words.next() else {
+                    return lanes.iter().fold(count, |sum, &lane| fold(sum ^ lane, 0xd6e8_feb8_6659_fd93));
+                };
+                // Odd multiplier and rotation: one to one for each word, so any single change shows.
+                *lane = (*lane ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+                count += 1;
+            }
+        }
+    }
+}
+
+/// Check sum of a record, added to while it is written: one rotation and two additions a word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordSum(u64);
+
+impl RecordSum {
+    pub(crate) fn new(seed: u64) -> RecordSum {
+        RecordSum(seed ^ 0x9e37_79b9_7f4a_7c15)
     }
 
     #[inline]
     pub(crate) fn add(&mut self, word: u64) {
-        let lane = &mut self.lanes[self.count % 4];
-        // Odd multiplier and rotation: one to one for each word, so any single change shows.
-        *lane = (*lane ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-        self.count += 1;
+        self.0 = self.0.rotate_left(11).wrapping_add(word) ^ 0xd6e8_feb8_6659_fd93;
     }
 
-    pub(crate) fn finish(self) -> u64 {
-        self.lanes.iter().fold(self.count as u64, |sum, &lane| fold(sum ^ lane, 0xd6e8_feb8_6659_fd93))
-    }
-
-    /// The sum of all these words.
-    pub(crate) fn of(words: impl IntoIterator<Item = u64>) -> u64 {
-        let mut sum = CheckSum::new();
-        words.into_iter().for_each(|word| sum.add(word));
-        sum.finish()
+    pub(crate) fn finish(self) -> u32 {
+        (fold(self.0, 0x9e37_79b9_7f4a_7c15) >> 16) as u32
     }
 }
 
@@ -107,10 +120,8 @@ mod tests {
     const KEYS: Keys = Keys(11, 22);
 
     #[test]
-    fn hosts_hash_alike_in_any_case_and_parts_never_run_together() {
-        assert_eq!(KEYS.host(b"Edge.SIP.example"), KEYS.host(b"edge.sip.example"));
-        assert_ne!(KEYS.host(b"edge.sip.example"), KEYS.host(b"edge.sip.examplf"));
-        assert_eq!(KEYS.host(&[b'a'; 300]), 0);
+    fn parts_never_run_together_and_spaces_never_meet() {
+        assert_ne!(KEYS.wide(Space::Call, &[b"ab", b"c"]), KEYS.wide(Space::Call, &[b"a", b"bc"]));
         assert_ne!(KEYS.bytes(Space::User, &[b"ab", b"c"]), KEYS.bytes(Space::User, &[b"a", b"bc"]));
         assert_ne!(KEYS.bytes(Space::User, &[b"ab"]), KEYS.bytes(Space::Host, &[b"ab"]));
     }
@@ -130,5 +141,22 @@ mod tests {
         swapped.swap(3, 7);
         assert_ne!(CheckSum::of(swapped), sum);
         assert_ne!(CheckSum::of(words[..63].iter().copied()), sum);
+    }
+
+    #[test]
+    fn a_record_sum_notices_every_flipped_bit() {
+        let sum_of = |words: &[u64]| {
+            let mut sum = RecordSum::new(5);
+            words.iter().for_each(|&word| sum.add(word));
+            sum.finish()
+        };
+        let words: Vec<u64> = (0..64).map(|n| n * 77).collect();
+        for index in 0..words.len() {
+            for bit in 0..64 {
+                let mut damaged = words.clone();
+                damaged[index] ^= 1 << bit;
+                assert_ne!(sum_of(&damaged), sum_of(&words), "word {index} bit {bit}");
+            }
+        }
     }
 }

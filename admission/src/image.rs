@@ -18,6 +18,8 @@ pub use read::{Check, Image};
 pub use records::{GatewayView, Ha1, SourceMatch, TrunkRef};
 pub use text::{Label, Text};
 
+pub(crate) use text::Folded;
+
 pub(crate) use layout::VALUE_LIVE;
 pub(crate) use prefix::Address;
 pub(crate) use read::Found;

@@ -215,9 +215,7 @@ impl Instance {
 
     /// The key of a call: the same for every copy of one INVITE, wherever it is met (RFC 3261 section 8.2.2.2).
     pub fn call_key(&self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> CallKey {
-        let cseq = cseq.to_be_bytes();
-        let keys = self.live.keys();
-        CallKey([Space::CallHigh, Space::CallLow].map(|space| keys.bytes(space, &[call_id, from_tag, &cseq])))
+        CallKey(self.live.keys().wide(Space::Call, &[call_id, from_tag, &cseq.to_be_bytes()]))
     }
 
     /// Whose call it is and what the caller must prove. Takes nothing; call [`Instance::refresh`] before.
@@ -263,22 +261,31 @@ impl Instance {
         uuid_v7(now.wall_ms, [next_random(&mut self.random), next_random(&mut self.random)])
     }
 
-    /// Id, domain and account id of the trunk.
+    /// Id and account id of the trunk.
     pub fn names(&self, identity: &Identity) -> Names {
         let Some(tables) = &self.tables else { return Names::EMPTY };
         let image = tables.image(identity.in_overlay);
-        let account = identity.trunk.account.and_then(|live| tables.account(live));
         Names {
             trunk: image.trunk_id(&identity.trunk),
-            domain: image.trunk_domain(&identity.trunk),
-            account: account.map_or(Text::EMPTY, |(view, overlay)| tables.image(overlay).account_id(&view)),
+            account: identity
+                .account
+                .map_or(Text::EMPTY, |(view, overlay)| tables.image(overlay).account_id(&view)),
         }
+    }
+
+    /// The trunk's domain: the realm of its digest users.
+    pub fn domain(&self, identity: &Identity) -> Text {
+        self.tables
+            .as_ref()
+            .map_or(Text::EMPTY, |tables| tables.image(identity.in_overlay).trunk_domain(&identity.trunk))
     }
 
     /// The trunk of a call that was admitted before, perhaps by another process.
     pub fn identity_of(&self, trunk_live: u32) -> Option<Identity> {
-        let (trunk, in_overlay) = self.tables.as_ref()?.trunk_by_live(trunk_live)?;
-        Some(Identity { trunk, in_overlay, needs_password: false })
+        let tables = self.tables.as_ref()?;
+        let (trunk, in_overlay) = tables.trunk_by_live(trunk_live)?;
+        let account = trunk.account.and_then(|live| tables.account(live));
+        Some(Identity { trunk, in_overlay, account, needs_password: false })
     }
 
     /// The answers after which the trunk's next gateway is tried.
@@ -430,15 +437,13 @@ impl Instance {
 pub struct Names {
     /// Its id.
     pub trunk: Label,
-    /// Its domain.
-    pub domain: Text,
     /// Id of its account; empty when it has none.
     pub account: Label,
 }
 
 impl Names {
     /// No names.
-    pub const EMPTY: Names = Names { trunk: Label::EMPTY, domain: Text::EMPTY, account: Label::EMPTY };
+    pub const EMPTY: Names = Names { trunk: Label::EMPTY, account: Label::EMPTY };
 }
 
 /// xorshift64*: fair enough to share calls among gateways, and no system call.

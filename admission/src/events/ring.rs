@@ -6,14 +6,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::hash::CheckSum;
+use crate::hash::RecordSum;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Words in a cell: a kibibyte.
 pub(crate) const CELL_WORDS: usize = if cfg!(loom) { 4 } else { 128 };
 /// `position + 1` once the cell holds the record of that position.
 const CELL_COMMIT: usize = 0;
-/// Words of payload in the high half, low half of the check sum in the low half.
+/// Words of payload in the high half, check sum in the low half.
 const CELL_LENGTH: usize = 1;
 const CELL_PAYLOAD: usize = 2;
 /// Most words of payload.
@@ -83,9 +83,7 @@ impl<'a> Ring<'a> {
 
     /// Producer: begins to fill the cell of its position.
     pub(crate) fn fill(self, position: u64) -> Filling<'a> {
-        let mut sum = CheckSum::new();
-        sum.add(position);
-        Filling { cell: self.cell(position), position, used: CELL_PAYLOAD, sum }
+        Filling { cell: self.cell(position), position, used: CELL_PAYLOAD, sum: RecordSum::new(position) }
     }
 
     /// Consumer: what the cell of a position holds.
@@ -104,14 +102,9 @@ impl<'a> Ring<'a> {
             .iter()
             .map(|word| word.load(Ordering::Relaxed))
             .collect();
-        let mut sum = CheckSum::new();
-        sum.add(position);
+        let mut sum = RecordSum::new(position);
         payload.iter().for_each(|&word| sum.add(word));
-        if sum.finish() & 0xffff_ffff == length & 0xffff_ffff {
-            Cell::Payload(payload)
-        } else {
-            Cell::Damaged
-        }
+        if sum.finish() == length as u32 { Cell::Payload(payload) } else { Cell::Damaged }
     }
 }
 
@@ -120,7 +113,7 @@ pub(crate) struct Filling<'a> {
     cell: &'a [AtomicU64],
     position: u64,
     used: usize,
-    sum: CheckSum,
+    sum: RecordSum,
 }
 
 impl Filling<'_> {
@@ -136,7 +129,7 @@ impl Filling<'_> {
 
     /// Hands the record over to the consumer.
     pub(crate) fn commit(self) {
-        let length = ((self.used - CELL_PAYLOAD) as u64) << 32 | self.sum.finish() & 0xffff_ffff;
+        let length = ((self.used - CELL_PAYLOAD) as u64) << 32 | u64::from(self.sum.finish());
         self.cell[CELL_LENGTH].store(length, Ordering::Relaxed);
         self.cell[CELL_COMMIT].store(self.position + 1, Ordering::Release); // SYNC POINT commit
     }

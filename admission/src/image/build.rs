@@ -10,7 +10,7 @@ use super::layout::*;
 use super::prefix::{Lengths, Prefix};
 use super::read::{MAP4_VALUE_BITS, credential_hash, map4_key, prefix6_hash, prefix6_words, set4_key};
 use super::text::{MAX_TEXT, word_of};
-use crate::hash::{CheckSum, Keys, Space};
+use crate::hash::{CheckSum, Keys, RecordSum, Space};
 use crate::map::WORD;
 use crate::model::*;
 use crate::rate::Rate;
@@ -297,7 +297,8 @@ impl<'a> Builder<'a> {
         record[T_ID] = self.string(id, "a trunk id");
         let entry = self.section(Section::Trunks).len() / TRUNK_WORDS;
         self.section(Section::Trunks).extend(record);
-        let host = self.keys.host(format!("{id}.{}", self.settings.base_domain).as_bytes());
+        let host = format!("{id}.{}", self.settings.base_domain).to_ascii_lowercase();
+        let host = self.keys.host(host.as_bytes());
         self.pair(Section::HostIndex, host, entry_word(host, entry));
         let hash = self.keys.word(u64::from(live));
         self.pair(Section::LiveIndex, hash, entry_word(hash, entry));
@@ -318,7 +319,7 @@ impl<'a> Builder<'a> {
         let mut gateways: Vec<&Gateway> = trunk.gateways.iter().collect();
         gateways.sort_by(|a, b| (a.priority, &a.uri).cmp(&(b.priority, &b.uri)));
         let first = self.section(Section::Gateways).len() / GATEWAY_WORDS;
-        let mut sum = CheckSum::new();
+        let mut sum = RecordSum::new(0);
         for gateway in &gateways {
             if gateway.weight == 0 {
                 self.problems.push(format!("trunk {}: gateway {} has weight 0", trunk.id, gateway.uri));
@@ -328,7 +329,7 @@ impl<'a> Builder<'a> {
             self.section(Section::Gateways).extend([uri, numbers]);
             sum.add(numbers);
         }
-        (halves(first as u32, gateways.len() as u32), u64::from(low(sum.finish())))
+        (halves(first as u32, gateways.len() as u32), u64::from(sum.finish()))
     }
 
     fn credentials(&mut self, trunk: &Trunk) -> u64 {

@@ -146,29 +146,31 @@ impl Image {
         concurrent_of(self.header(H_NODE_LIMITS))
     }
 
+    /// Whether this host, in lower case, is the one of all inbound URIs.
     pub(crate) fn is_inbound_host(&self, host: &[u8]) -> bool {
-        Stored::new(self.section(Section::Strings), self.header(H_INBOUND_HOST)).equals_folded(host)
+        Stored::new(self.section(Section::Strings), self.header(H_INBOUND_HOST)).equals(host)
     }
 
+    /// Whether this host, in lower case, is the bare base domain.
     pub(crate) fn is_base_domain(&self, host: &[u8]) -> bool {
-        Stored::new(self.section(Section::Strings), self.header(H_BASE_DOMAIN)).equals_folded(host)
+        Stored::new(self.section(Section::Strings), self.header(H_BASE_DOMAIN)).equals(host)
     }
 
     fn trunk_at(&self, entry: usize) -> TrunkRef {
         TrunkRef::read(self.section(Section::Trunks).range(entry * TRUNK_WORDS, TRUNK_WORDS))
     }
 
-    /// The trunk whose domain is `host`.
+    /// The trunk whose domain is `host`, in lower case.
     pub(crate) fn trunk_by_host(&self, host: &[u8]) -> Found<TrunkRef> {
         let strings = self.section(Section::Strings);
         let suffix = Stored::new(strings, self.header(H_BASE_DOMAIN));
         let Some(label) = host.len().checked_sub(suffix.len() + 1) else { return Found::Nothing };
-        if host.get(label) != Some(&b'.') || !suffix.equals_folded(&host[label + 1..]) {
+        if host.get(label) != Some(&b'.') || !suffix.equals(&host[label + 1..]) {
             return Found::Nothing;
         }
         index::candidates(self.section(Section::HostIndex), self.keys.host(host))
             .map(|entry| self.trunk_at(entry))
-            .find(|trunk| Stored::new(strings, trunk.record[T_ID]).equals_folded(&host[..label]))
+            .find(|trunk| Stored::new(strings, trunk.record[T_ID]).equals(&host[..label]))
             .map_or(Found::Nothing, |trunk| if trunk.deleted() { Found::Deleted } else { Found::Here(trunk) })
     }
 

@@ -66,23 +66,15 @@ impl<'a> Stored<'a> {
         self.length
     }
 
-    #[inline]
-    fn byte(self, index: usize) -> u8 {
-        (self.strings.at(index / WORD) >> (index % WORD * 8)) as u8
-    }
-
     /// Byte for byte equality.
     #[inline]
     pub(super) fn equals(self, text: &[u8]) -> bool {
-        text.len() == self.length
-            && text.chunks(WORD).enumerate().all(|(index, chunk)| self.strings.at(index) == word_of(chunk))
-    }
-
-    /// Equality with the stored string in lower case.
-    #[inline]
-    pub(super) fn equals_folded(self, text: &[u8]) -> bool {
-        text.len() == self.length
-            && text.iter().enumerate().all(|(index, byte)| self.byte(index) == byte.to_ascii_lowercase())
+        text.len() == self.length && {
+            let (whole, rest) = text.as_chunks::<WORD>();
+            let words = whole.iter().map(|chunk| u64::from_le_bytes(*chunk));
+            words.zip(self.strings.iter()).all(|(ours, theirs)| ours == theirs)
+                && (rest.is_empty() || self.strings.at(whole.len()) == word_of(rest))
+        }
     }
 
     /// As much of it as there is room for.
@@ -96,6 +88,29 @@ impl<'a> Stored<'a> {
         }
         text.length = length as u8;
         text
+    }
+}
+
+/// A host name in lower case, on the stack; `None` for one longer than any string of an image.
+#[derive(Clone, Copy)]
+pub(crate) struct Folded {
+    bytes: [u8; MAX_TEXT],
+    length: usize,
+}
+
+impl Folded {
+    #[inline]
+    pub(crate) fn new(host: &[u8]) -> Option<Folded> {
+        let mut bytes = [0; MAX_TEXT];
+        let copy = bytes.get_mut(..host.len())?;
+        copy.copy_from_slice(host);
+        copy.make_ascii_lowercase();
+        Some(Folded { bytes, length: host.len() })
+    }
+
+    #[inline]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }
 

@@ -165,7 +165,10 @@ impl<'a> Slots<'a> {
         let (fingerprint, mut taking) = (Slots::fingerprint(key), None);
         let admitted = self.search(key, |index, cell| {
             let tag = Tag(cell.load(Ordering::Acquire)); // SYNC POINT tag
-            if tag.fingerprint() != fingerprint || Some(index) == own {
+            if tag.fingerprint() != fingerprint {
+                return None; // nearly always
+            }
+            if Some(index) == own {
                 return None;
             }
             if tag.state() == Some(SlotState::Taking) {
