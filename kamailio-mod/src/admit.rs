@@ -60,7 +60,7 @@ fn judge(process: &mut Process, msg: SipMsg<'_>) -> Admit {
         secure: msg.is_secure(),
         call: process.instance.call_key(
             msg.call_id().bytes(),
-            msg.from_tag().bytes(),
+            msg.caller_tag().bytes(),
             msg.cseq().unwrap_or(0),
         ),
     };
@@ -157,7 +157,7 @@ fn refuse(process: &mut Process, facts: &Facts<'_>, refusal: &Refusal) -> Admit 
 
 fn report(process: &Process, facts: &Facts<'_>, uid: [u8; 16], kind: Kind, refusal: Option<&Refusal>) {
     let judgement = &process.judgement;
-    let from = facts.msg.from_uri();
+    let from = facts.msg.caller_uri();
     let initiated = InitiatedOut {
         account: judgement.account.bytes(),
         kind,

@@ -30,11 +30,11 @@ use crate::kstr::KStr;
 use crate::log::{self, Kind, Level};
 use crate::msg::SipMsg;
 use crate::process::{self, Process};
-use crate::saved::{Saved, VARIABLE};
+use crate::tie::{read_saved, save, tie};
 use crate::{abi, admit, ready, sys};
 
 /// What we want to hear of each dialog of ours.
-const EVENTS: u32 = sys::DLGCB_EARLY
+pub(crate) const EVENTS: u32 = sys::DLGCB_EARLY
     | sys::DLGCB_RESPONSE_FWDED
     | sys::DLGCB_CONFIRMED_NA
     | sys::DLGCB_FAILED
@@ -62,8 +62,9 @@ pub(crate) fn register(dialog: &sys::dlg_binds) -> bool {
 /// `CREATED`: ties the dialog to the call that `trunk_admit()` has just admitted for the same message, if it did.
 pub(crate) fn created(dialog: *mut sys::dlg_cell, params: *mut sys::dlg_cb_params) {
     // SAFETY: dialog hands over the parameters of this call.
-    let request = unsafe { params.as_ref() }.and_then(|params| unsafe { SipMsg::new(params.req) });
-    let Some(request) = request else { return };
+    let Some(params) = (unsafe { params.as_ref() }) else { return };
+    // SAFETY: the INVITE of the running route.
+    let Some(request) = (unsafe { SipMsg::new(params.req) }) else { return };
     process::with(|process| {
         let judgement = &process.judgement;
         let fresh = judgement.key == request.key() && !judgement.again && !judgement.bound;
@@ -78,11 +79,13 @@ pub(crate) fn created(dialog: *mut sys::dlg_cell, params: *mut sys::dlg_cb_param
 pub(crate) fn loaded(dialog: *mut sys::dlg_cell) {
     process::with(|process| {
         let Some(saved) = read_saved(process, dialog) else { return };
-        // SAFETY: dialog hands over a live cell; its strings are its own.
-        let cell = unsafe { &*dialog };
+        // SAFETY: dialog hands over a live cell.
+        let Some(cell) = (unsafe { dialog.as_ref() }) else { return };
+        // SAFETY: a string of the cell.
+        let call_id = unsafe { KStr::new(&cell.callid) };
         // SAFETY: as above.
-        let (call_id, from_tag) = unsafe { (KStr::new(&cell.callid), KStr::new(&cell.tag[0])) };
-        let key = process.instance.call_key(call_id.bytes(), from_tag.bytes(), saved.cseq);
+        let caller_tag = unsafe { KStr::new(&cell.tag[0]) };
+        let key = process.instance.call_key(call_id.bytes(), caller_tag.bytes(), saved.cseq);
         let Some(slot) = process.instance.adopt(&saved.call, key) else {
             log::line(
                 Level::Error,
@@ -99,13 +102,17 @@ pub(crate) fn loaded(dialog: *mut sys::dlg_cell) {
 
 /// One of [`EVENTS`].
 pub(crate) fn event(dialog: *mut sys::dlg_cell, event: i32, params: *mut sys::dlg_cb_params) {
-    // SAFETY: dialog hands over a live cell and the parameters of this call.
-    let (Some(cell), Some(params)) = (unsafe { dialog.as_ref() }, unsafe { params.as_ref() }) else { return };
+    // SAFETY: dialog hands over a live cell.
+    let Some(cell) = (unsafe { dialog.as_ref() }) else { return };
+    // SAFETY: and the parameters of this call.
+    let Some(params) = (unsafe { params.as_ref() }) else { return };
     // SAFETY: `param` points at the word that was registered.
     let slot = unsafe { params.param.as_ref() }.and_then(|word| SlotRef::from_raw(word.addr() as u64));
     let Some(slot) = slot else { return };
-    // SAFETY: the messages of this event, or null, or the marker for a local reply.
-    let (request, reply) = unsafe { (SipMsg::new(params.req), SipMsg::new(params.rpl)) };
+    // SAFETY: the request of this event, or null.
+    let request = unsafe { SipMsg::new(params.req) };
+    // SAFETY: its reply, or null, or the marker for a local one.
+    let reply = unsafe { SipMsg::new(params.rpl) };
     process::with(|process| match event as u32 {
         sys::DLGCB_EARLY => {
             if matches!(reply.and_then(|reply| reply.status()), Some(180 | 183)) {
@@ -221,43 +228,6 @@ fn confirmed(process: &mut Process, slot: SlotRef) {
         trunk: trunk.as_ref().map_or(&b""[..], |id| id.as_bytes()),
         body: BodyOut::Answered(answered),
     });
-}
-
-/// Registers for the dialog's events with the slot as parameter, and notes the dialog in the slot.
-fn tie(process: &Process, dialog: *mut sys::dlg_cell, slot: SlotRef) -> bool {
-    // SAFETY: dialog hands over a live cell.
-    let (entry, id) = unsafe { ((*dialog).h_entry, (*dialog).h_id) };
-    process.instance.bind_dialog(slot, entry, id);
-    let word = core::ptr::without_provenance_mut(slot.to_raw() as usize);
-    let Some(register) = process.binds.dialog.register_dlgcb else { return false };
-    // SAFETY: dialog's own function, with a callback that lives as long as the process and a parameter that is a number.
-    let tied = unsafe { register(dialog, EVENTS as i32, Some(abi::dialog_event), word, None) } == 0;
-    if !tied {
-        log::line(Level::Error, &UNTIED, format_args!("dialog took no callback: out of shared memory?"));
-    }
-    tied
-}
-
-/// Writes the call into the dialog's variable.
-fn save(process: &Process, dialog: *mut sys::dlg_cell, slot: SlotRef, cseq: u32) {
-    let text = process.instance.call(slot).and_then(|call| Saved { call, cseq }.write());
-    let (Some(text), Some(set)) = (text, process.binds.dialog.set_dlg_var) else { return };
-    let mut name = KStr::from_bytes(VARIABLE).as_sys();
-    let mut value = KStr::from_bytes(text.bytes()).as_sys();
-    // SAFETY: dialog's own function; copies both texts.
-    if unsafe { set(dialog, &raw mut name, &raw mut value) } < 0 {
-        log::line(Level::Error, &UNTIED, format_args!("dialog took no variable: out of shared memory?"));
-    }
-}
-
-fn read_saved(process: &Process, dialog: *mut sys::dlg_cell) -> Option<Saved> {
-    let mut name = KStr::from_bytes(VARIABLE).as_sys();
-    // SAFETY: dialog's own function; the value is ours alone, so nobody replaces it while we read it.
-    let value = unsafe { process.binds.dialog.get_dlg_varref?(dialog, &raw mut name) };
-    // SAFETY: null, or a string of the dialog.
-    let value = unsafe { value.as_ref() }?;
-    // SAFETY: as above.
-    Saved::read(unsafe { KStr::new(value) }.bytes())
 }
 
 #[cfg(test)]

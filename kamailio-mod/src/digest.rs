@@ -81,7 +81,7 @@ pub(crate) fn prove(
     let mut method = KStr::from_bytes(b"INVITE").as_sys();
     let digits = digits.as_mut_ptr().cast();
     // SAFETY: reads the credentials, the method and the NUL-terminated digits.
-    let right = unsafe { check(&raw mut body.digest, &raw mut method, digits) } == sys::AUTHENTICATED as i32;
+    let right = unsafe { check(&raw mut body.digest, &raw mut method, digits) } == sys::AUTHENTICATED;
     if !(right && known && written.is_some()) {
         return Proof::Failed;
     }

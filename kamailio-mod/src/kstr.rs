@@ -63,10 +63,10 @@ mod tests {
     fn null_and_negative_lengths_are_empty() {
         let null = sys::str_ { s: core::ptr::null_mut(), len: 7 };
         let negative = sys::str_ { s: b"abc".as_ptr().cast_mut().cast(), len: -1 };
-        // SAFETY: neither is dereferenced: null, and a length below zero.
-        let (null, negative) = unsafe { (KStr::new(&null), KStr::new(&negative)) };
-        assert_eq!(null.bytes(), b"");
-        assert_eq!(negative.bytes(), b"");
+        for empty in [null, negative] {
+            // SAFETY: neither is dereferenced: null, and a length below zero.
+            assert_eq!(unsafe { KStr::new(&empty) }.bytes(), b"");
+        }
     }
 
     #[test]

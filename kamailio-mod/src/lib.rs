@@ -10,7 +10,7 @@
 //! | each process | `lifecycle` | takes its counters |
 //! | the script | `admit`, `route`, `pv` | `trunk_admit()`, `trunk_route()`, `trunk_next()`, `$trunk(...)` |
 //! | tm | `ready` | which call a failure route is about, and which final answer goes out |
-//! | dialog | `dialog` | answered, ended (`ending`), restored (`saved`) |
+//! | dialog | `dialog` | answered, ended (`ending`), restored (`tie`, `saved`) |
 //! | an operator | `rpc` | `trunk.status` |
 //!
 //! # What never happens here
@@ -18,7 +18,7 @@
 //! No thread, no socket, no wait, no lock; no heap and no system call but the clock on the way of a call; no panic
 //! leaves (`guard`), because one dead process is a dead proxy; no script function answers 0, because that would stop the
 //! script (`verdict`). `unsafe` stands in the files that touch Kamailio's memory, each block with its reason: `abi`,
-//! `bind`, `dialog`, `digest`, `kstr`, `lifecycle`, `log`, `msg`, `params`, `process`, `pv`, `ready`, `rpc`, `uri`.
+//! `bind`, `dialog`, `digest`, `kstr`, `lifecycle`, `log`, `msg`, `params`, `process`, `pv`, `ready`, `rpc`, `tie`, `uri`.
 
 pub mod abi;
 mod admit;
@@ -47,5 +47,6 @@ mod rpc;
 mod saved;
 pub mod sys;
 mod text;
+mod tie;
 mod uri;
 mod verdict;

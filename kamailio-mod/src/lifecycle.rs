@@ -77,8 +77,10 @@ fn make_instance(params: &Params) -> Result<Instance, String> {
         ring_cells: params.ring_cells,
     };
     let instance = Instance::create(&options).map_err(|e| format!("shared memory: {e}"))?;
-    // SAFETY: plain numbers that the core has read from its command line.
-    let (uid, gid) = unsafe { (sys::uid, sys::gid) };
+    // SAFETY: a plain number that the core has read from its command line.
+    let uid = unsafe { sys::uid };
+    // SAFETY: as above.
+    let gid = unsafe { sys::gid };
     // Files made as root must be ours after the privileges are dropped; 0 stands for "stay as you are".
     let (uid, gid) =
         (u32::try_from(uid).ok().filter(|id| *id != 0), u32::try_from(gid).ok().filter(|id| *id != 0));

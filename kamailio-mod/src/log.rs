@@ -89,14 +89,20 @@ fn wanted(level: Level) -> bool {
 
 /// Hands a finished text (`\n` and NUL at its end) to whatever Kamailio logs with: what its `LM_*` macros do.
 fn emit(level: Level, text: &CStr) {
-    let info = level as c_int - sys::L_ALERT;
+    let table = (&raw const sys::log_level_info).cast::<sys::log_level_info>();
     // SAFETY: the table has one entry per level from L_ALERT to L_DBG, and our levels are within.
-    let info = unsafe { &*(&raw const sys::log_level_info).cast::<sys::log_level_info>().add(info as usize) };
+    let info = unsafe { table.add((level as c_int - sys::L_ALERT) as usize) };
+    // SAFETY: Kamailio's own constant table.
+    let info = unsafe { &*info };
     // SAFETY: as in `wanted`.
     let facility =
         unsafe { sys::get_debug_facility(MODULE.as_ptr().cast_mut(), MODULE.count_bytes() as c_int) };
-    // SAFETY: plain words that Kamailio sets before modules are loaded; copied, not borrowed.
-    let (structured, to_stderr, plain) = unsafe { (sys::_ksr_slog_func, sys::log_stderr, sys::_km_log_func) };
+    // SAFETY: plain words that Kamailio sets while it reads its configuration; copied, not borrowed. These two too:
+    let structured = unsafe { sys::_ksr_slog_func };
+    // SAFETY: as above.
+    let to_stderr = unsafe { sys::log_stderr } != 0;
+    // SAFETY: as above.
+    let plain = unsafe { sys::_km_log_func };
     if let Some(structured) = structured {
         let mut data = sys::ksr_logdata {
             v_facility: info.syslog_level | facility,
@@ -112,7 +118,7 @@ fn emit(level: Level, text: &CStr) {
         };
         // SAFETY: a printf-like function; "%s" takes one NUL-terminated string, which `text` is.
         unsafe { structured(&raw mut data, c"%s".as_ptr(), text.as_ptr()) };
-    } else if to_stderr != 0 {
+    } else if to_stderr {
         write_stderr(info.name, text);
     } else if let Some(plain) = plain {
         let priority = info.syslog_level | facility;
@@ -122,8 +128,10 @@ fn emit(level: Level, text: &CStr) {
 }
 
 fn write_stderr(level: *const c_char, text: &CStr) {
-    // SAFETY: plain words of the process table, set before our code can run.
-    let (index, pid) = unsafe { (sys::process_no, sys::my_pid()) };
+    // SAFETY: a plain word of the process table, set before our code can run.
+    let index = unsafe { sys::process_no };
+    // SAFETY: reads the same table.
+    let pid = unsafe { sys::my_pid() };
     // SAFETY: a static string of Kamailio's level table.
     let level = unsafe { CStr::from_ptr(level) };
     let mut buffer = Line::new();

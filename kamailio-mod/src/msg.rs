@@ -80,16 +80,21 @@ impl<'a> SipMsg<'a> {
 
     fn method(&self) -> Option<sys::request_method> {
         let line = &self.get().first_line;
+        if line.type_ as u32 != sys::SIP_REQUEST {
+            return None;
+        }
         // SAFETY: the union holds a request line when the type says so.
-        (line.type_ as u32 == sys::SIP_REQUEST).then(|| unsafe { line.u.request.method_value } as u32)
+        Some(unsafe { line.u.request.method_value } as u32)
     }
 
     /// The status code of a reply.
     pub(crate) fn status(&self) -> Option<u16> {
         let line = &self.get().first_line;
+        if line.type_ as u32 != sys::SIP_REPLY {
+            return None;
+        }
         // SAFETY: the union holds a status line when the type says so.
-        let code = (line.type_ as u32 == sys::SIP_REPLY).then(|| unsafe { line.u.reply.statuscode })?;
-        u16::try_from(code).ok()
+        u16::try_from(unsafe { line.u.reply.statuscode }).ok()
     }
 
     /// The Request-URI as it stands now: what the script set, or what was received.
@@ -110,12 +115,12 @@ impl<'a> SipMsg<'a> {
     }
 
     /// Tag of From.
-    pub(crate) fn from_tag(&self) -> KStr<'a> {
+    pub(crate) fn caller_tag(&self) -> KStr<'a> {
         self.from().map_or(KStr::from_bytes(b""), |from| self.text(&from.tag_value))
     }
 
     /// The URI in From, taken apart.
-    pub(crate) fn from_uri(&self) -> Option<Uri<'a>> {
+    pub(crate) fn caller_uri(&self) -> Option<Uri<'a>> {
         Uri::parse(self.text(&self.from()?.uri))
     }
 

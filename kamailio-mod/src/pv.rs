@@ -75,8 +75,14 @@ fn value(name: Name, of: &Judgement) -> Value<'_> {
 
 /// Reads one `$trunk(...)`. Kamailio uses the value at once; it points into this process's judgement.
 pub(crate) fn get(msg: *mut sys::sip_msg, param: *mut sys::pv_param_t, to: *mut sys::pv_value_t) -> Plain {
-    // SAFETY: Kamailio hands over the message of the running route and the parameter that `parse_name` filled in.
-    let (message, number) = unsafe { (SipMsg::new(msg), (*param).pvn.u.isname.name.n) };
+    // SAFETY: Kamailio hands over the message of the running route.
+    let message = unsafe { SipMsg::new(msg) };
+    // SAFETY: and the parameter that `parse_name` filled in.
+    let Some(inner) = (unsafe { param.as_ref() }) else { return null(msg, param, to) };
+    // SAFETY: `parse_name` stored a number in this part of the union.
+    let isname = unsafe { &inner.pvn.u.isname };
+    // SAFETY: as above.
+    let number = unsafe { isname.name.n };
     let name = usize::try_from(number).ok().and_then(|number| NAMES.get(number)).map(|(_, name)| *name);
     let (Some(message), Some(name)) = (message, name) else { return null(msg, param, to) };
     let answer = process::with(|process| {
@@ -109,7 +115,9 @@ fn null(msg: *mut sys::sip_msg, param: *mut sys::pv_param_t, to: *mut sys::pv_va
 /// Checks a name when the configuration is read; an unknown one stops the start.
 pub(crate) fn parse_name(spec: *mut sys::_pv_spec, name: *mut sys::str_) -> Plain {
     // SAFETY: Kamailio hands over the text between the brackets.
-    let name = unsafe { KStr::new(&*name) };
+    let Some(name) = (unsafe { name.as_ref() }) else { return Plain(-1) };
+    // SAFETY: as above.
+    let name = unsafe { KStr::new(name) };
     let Some(number) = NAMES.iter().position(|(known, _)| known.as_bytes() == name.trimmed().bytes()) else {
         let known = NAMES.map(|(known, _)| known).join(", ");
         let text = name.bytes().escape_ascii();

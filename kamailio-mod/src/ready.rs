@@ -56,8 +56,10 @@ fn register(process: &Process, msg: *mut sys::sip_msg, t: *mut sys::cell, events
 
 /// One of the events above.
 pub(crate) fn tm_event(t: *mut sys::cell, event: i32, params: *mut sys::tmcb_params) {
-    // SAFETY: tm hands over its transaction and the parameters of this call; null would be a bug of tm, and ends here.
-    let (Some(cell), Some(params)) = (unsafe { t.as_ref() }, unsafe { params.as_ref() }) else { return };
+    // SAFETY: tm hands over its transaction; null would be a bug of tm, and ends here.
+    let Some(cell) = (unsafe { t.as_ref() }) else { return };
+    // SAFETY: and the parameters of this call.
+    let Some(params) = (unsafe { params.as_ref() }) else { return };
     // SAFETY: `param` points at the word that was registered.
     let slot = unsafe { params.param.as_ref() }.and_then(|word| SlotRef::from_raw(word.addr() as u64));
     let Some(slot) = slot else { return };
@@ -132,6 +134,9 @@ pub(crate) fn current(process: &Process) -> Option<&sys::cell> {
     const UNDEFINED: usize = usize::MAX; // T_UNDEFINED in modules/tm/h_table.h
     // SAFETY: returns a pointer that tm keeps.
     let cell = unsafe { process.binds.tm.t_gett?() };
-    // SAFETY: neither null nor the marker, so a transaction that tm holds a reference to while our entry point runs.
-    (cell.addr() != UNDEFINED).then(|| unsafe { cell.as_ref() }).flatten()
+    if cell.addr() == UNDEFINED {
+        return None;
+    }
+    // SAFETY: null, or a transaction that tm holds a reference to while our entry point runs.
+    unsafe { cell.as_ref() }
 }

@@ -99,7 +99,6 @@ pub(crate) fn attempt_failed(
     if let Some(names) = names {
         judgement.trunk = Text::new(names.trunk.as_bytes()).unwrap_or(Text::EMPTY);
         judgement.account = Text::new(names.account.as_bytes()).unwrap_or(Text::EMPTY);
-        judgement.realm = Text::new(names.domain.as_bytes()).unwrap_or(Text::EMPTY);
     }
     if let Some(identity) = process.instance.identity_of(call.trunk_live) {
         let uri = process.instance.gateway_uri(&identity, call.gateway_live);
