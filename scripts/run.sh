@@ -12,8 +12,10 @@ state=$(realpath -m "${STATE_DIR:-./var}")
 sip=${SIP_ADDR:-127.0.0.1:5060}
 api=${API_ADDR:-127.0.0.1:8080}
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")/release
-# One directory of shared memory per STATE_DIR, so that two of them can run side by side.
-shm=/dev/shm/trunkline-$(id -u)-$(printf '%s' "$state" | cksum | cut -d' ' -f1)
+# One directory in memory per STATE_DIR, so that two of them can run side by side: what trunkd and the module share, and
+# the calls that Kamailio has up.
+memory=/dev/shm/trunkline-$(id -u)-$(printf '%s' "$state" | cksum | cut -d' ' -f1)
+shm=$memory/trunk
 run=$state/run
 conf=$state/trunkd.toml
 trunkd_pid= kamailio_pid=
@@ -73,7 +75,9 @@ sip_ready() {
 }
 
 write_config() {
-    mkdir -p "$state"/{trunks.d,data,log,run,kamailio}
+    mkdir -p "$state"/{trunks.d,data,log,run}
+    mkdir -p -m 0750 "$memory"
+    [ -O "$memory" ] || die "$memory belongs to somebody else"
     chmod 0750 "$state"
     [ -e "$conf" ] || cat >"$conf" <<TOML
 # Written once by \`make run\`, for development; yours to change. Every key: \`trunkd default-config\`.
@@ -138,7 +142,7 @@ write_config
     cat "$state/log/check-config.log" >&2
     die "the configuration is not good"
 }
-sqlite3 "$state/kamailio/dialogs.sqlite" <schema/kamailio/dialog.sql
+sqlite3 "$memory/dialogs.sqlite" <schema/kamailio/dialog.sql >/dev/null
 
 trap finish EXIT
 trap 'exit 0' INT TERM
@@ -152,9 +156,9 @@ api=$(sed -n 's/.*trunkd ready.* api=\([^ ]*\).*/\1/p' "$state/log/trunkd.log" |
 fresh_log "$state/log/kamailio.log"
 # -x fm: the packaged default allocator spends half of all processor time in itself.
 spawn "$state/log/kamailio.log" kamailio -DD -E -x fm -m 256 -M 16 -f kamailio.cfg -w "$run" \
-    -A "LISTEN_UDP=udp:$sip" -A "LISTEN_TCP=tcp:$sip" -A WORKERS=4 \
+    -A "LISTEN_UDP=udp:$sip" -A "LISTEN_TCP=tcp:$sip" -A WORKERS=4 -A LOG_LEVEL=1 \
     -A "TRUNK_MODULE=\"$target/libtrunk.so\"" -A "SHM_DIR=\"$shm\"" -A "RUN_DIR=\"$run\"" \
-    -A "DIALOG_DB=\"sqlite:///$state/kamailio/dialogs.sqlite\""
+    -A "DIALOG_DB=\"sqlite:///$memory/dialogs.sqlite\""
 kamailio_pid=$!
 await "$kamailio_pid" "$state/log/kamailio.log" Kamailio sip_ready
 

@@ -70,19 +70,18 @@ fn keeps_the_last_good_one(spoil: Spoil) {
         // Published, and spoiled before anybody in Kamailio has looked: from here to the next call, nobody asks it.
         stack.site.write(&trunk.clone().limits(0, "1"))?;
         stack.site.sighup()?;
-        let (_, table) = wait::until("a new table", || {
+        let (number, table) = wait::until("a new table", || {
             Ok(Some(newest(&stack.places.shm)?).filter(|(number, _)| *number > good))
         })?;
-        // Named in `control` only when it is whole; trunkd says so when it has.
-        let log = || stack.trunkd.as_ref().context("trunkd is up")?.child.output();
+        // The file is there before it is named in `control`; trunkd says when that is done.
         wait::until("trunkd to have published it", || {
-            let told = format!("generation={}", newest(&stack.places.shm)?.0);
-            Ok(log()?.contains(&told).then_some(()))
+            Ok((stack.site.metric("trunkline_generation")? >= f64::from(u32::try_from(number)?))
+                .then_some(()))
         })?;
         spoil(&table)?;
         ensure!(call(stack, "spoiled")? == 200, "the last good table was not kept");
         let status = stack.site.status()?;
-        ensure!(status["refused_images"].as_u64().is_some_and(|count| count > 0), "{status}");
+        ensure!(stack.site.status_number("images_refused")? > 0, "{status}");
         ensure!(stack.site.generation()? == good, "{status}");
 
         // The next good one is taken.

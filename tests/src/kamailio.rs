@@ -5,7 +5,7 @@
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -64,8 +64,12 @@ pub fn dialog_database(places: &Places) -> PathBuf {
 pub fn prepare(places: &Places) -> Result<()> {
     fs::create_dir_all(places.shm.join("run"))?;
     let schema = fs::File::open(artifacts::dialog_schema()?)?;
-    let status =
-        Command::new("sqlite3").arg(dialog_database(places)).stdin(schema).status().context("sqlite3")?;
+    let status = Command::new("sqlite3")
+        .arg(dialog_database(places))
+        .stdin(schema)
+        .stdout(Stdio::null())
+        .status()
+        .context("sqlite3")?;
     if !status.success() {
         bail!("sqlite3 could not make {}", dialog_database(places).display());
     }
@@ -111,7 +115,7 @@ pub fn arguments(places: &Places, sip: SocketAddr, options: &Options) -> Result<
         format!("LISTEN_UDP=udp:{sip}"),
         format!("LISTEN_TCP=tcp:{sip}"),
         "WORKERS=2".to_owned(),
-        "LOG_LEVEL=3".to_owned(),
+        "LOG_LEVEL=1".to_owned(),
         format!("TRUNK_MODULE=\"{}\"", options.module.display()),
         format!("SHM_DIR=\"{}\"", places.shm.display()),
         format!("RUN_DIR=\"{}\"", run.display()),

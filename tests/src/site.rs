@@ -143,7 +143,9 @@ impl Site {
     /// Kamailio does not answer, or there is no such number.
     pub fn status_number(&self, key: &str) -> Result<u64> {
         let status = self.status()?;
-        status[key].as_u64().with_context(|| format!("trunk.status has no number {key}: {status}"))
+        // 64-bit numbers travel as text: Kamailio's JSON has no room for them.
+        let number = status[key].as_u64().or_else(|| status[key].as_str()?.parse().ok());
+        number.with_context(|| format!("trunk.status has no number {key}: {status}"))
     }
 
     /// The module's status.

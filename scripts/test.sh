@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs the whole suite, or the named phases of it: fmt lint deny unit e2e. Each phase prints what its own runner says, and
+# the time it took. Stops at the first phase that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+phases=("$@")
+[ ${#phases[@]} -gt 0 ] || phases=(fmt lint deny unit e2e)
+
+phase_fmt() { cargo fmt --all --check; }
+phase_lint() { cargo clippy --quiet --workspace --all-targets -- -D warnings; }
+phase_deny() { scripts/deny.sh; }
+phase_unit() { cargo test --workspace --exclude e2e; }
+
+# The end-to-end tests run the released binaries, and beside them a module that panics on request, which is built into a
+# directory of its own so that nobody takes it for the released one.
+phase_e2e() {
+    cargo build --release -p trunkd -p trunk-kamailio
+    cargo build --release -p trunk-kamailio --features panic-points --target-dir "$target/panic-points"
+    cargo test -p e2e
+}
+
+for phase in "${phases[@]}"; do
+    echo "== $phase"
+    begin=$SECONDS
+    "phase_$phase"
+    echo "== $phase: $((SECONDS - begin)) s"
+done
