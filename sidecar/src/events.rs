@@ -76,6 +76,7 @@ impl Ingest {
     /// A task over a directory in which Kamailio may not have started yet.
     pub fn new(deps: Deps) -> Ingest {
         let source = Source::new(deps.dir.clone());
+        deps.status.update(|state| state.module = source.state());
         let sweep = Sweep::new(deps.dir.clone());
         Ingest { deps, source, sweep, looked: None }
     }
@@ -101,11 +102,12 @@ impl Ingest {
     /// Writes one batch, and sweeps when the ring is empty: what it held may be the end of a call.
     pub async fn step(&mut self) -> Step {
         let due = self.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
+        let polled = self.source.poll(BATCH);
         if due {
             self.looked = Some(Instant::now());
             self.look();
         }
-        let Some((ring_id, records)) = self.source.poll(BATCH) else { return Step::Absent };
+        let Some((ring_id, records)) = polled else { return Step::Absent };
         if records.is_empty() {
             // Only now may another ring take this one's place: nothing is left in it.
             self.source.follow();

@@ -16,6 +16,8 @@ pub struct Metrics {
     registry: Registry,
     pub generation: IntGauge,
     pub revision: IntGauge,
+    pub trunks: IntGauge,
+    pub accounts: IntGauge,
     pub reloads: IntCounterVec,
     pub last_reload_good: IntGauge,
     pub publish_failures: IntCounter,
@@ -53,70 +55,81 @@ impl Metrics {
     pub fn new() -> Result<Metrics, prometheus::Error> {
         let list = List(Registry::new());
         let metrics = Metrics {
-            generation: list.gauge("trunk_generation", "Generation of the image in force.")?,
-            revision: list.gauge("trunk_config_revision", "Configuration revision in force.")?,
-            reloads: list.counters("trunk_reloads_total", "Reloads, by result.", &["result"])?,
-            last_reload_good: list.gauge("trunk_last_reload_good", "1 if the last reload was taken over.")?,
+            generation: list.gauge("trunkline_generation", "Generation of the image in force.")?,
+            revision: list.gauge("trunkline_config_revision", "Configuration revision in force.")?,
+            trunks: list.gauge("trunkline_trunks", "Trunks in the image in force.")?,
+            accounts: list.gauge("trunkline_accounts", "Accounts in the image in force.")?,
+            reloads: list.counters("trunkline_reloads_total", "Reloads, by result.", &["result"])?,
+            last_reload_good: list
+                .gauge("trunkline_last_reload_good", "1 if the last reload was taken over.")?,
             publish_failures: list
-                .counter("trunk_publish_failures_total", "Images that could not be published.")?,
+                .counter("trunkline_publish_failures_total", "Images that could not be published.")?,
             store_errors: list.counters(
-                "trunk_store_errors_total",
+                "trunkline_store_errors_total",
                 "Store errors, by what was tried.",
                 &["task"],
             )?,
             module_attached: list
-                .gauge("trunk_module_attached", "1 while the module's shared memory is attached.")?,
-            live_calls: list.gauge("trunk_live_calls", "Calls that are up, as the module counts them.")?,
-            module_panics: list
-                .gauge("trunk_module_panics", "Panics caught in the module, since its memory was made.")?,
+                .gauge("trunkline_module_attached", "1 while the module's shared memory is attached.")?,
+            live_calls: list
+                .gauge("trunkline_live_calls", "Calls that are up, as the module counts them.")?,
+            module_panics: list.gauge(
+                "trunkline_module_panics",
+                "Panics caught in the module, since its memory was made.",
+            )?,
             module_underflows: list
-                .gauge("trunk_module_underflows", "Counts that would have gone below zero.")?,
-            images_refused: list
-                .gauge("trunk_images_refused", "Images that the module refused, summed over processes.")?,
-            ring_cells: list.gauge("trunk_ring_cells", "Cells of the event ring.")?,
+                .gauge("trunkline_module_underflows", "Counts that would have gone below zero.")?,
+            images_refused: list.gauge(
+                "trunkline_images_refused",
+                "Images that the module refused, summed over processes.",
+            )?,
+            ring_cells: list.gauge("trunkline_ring_cells", "Cells of the event ring.")?,
             ring_waiting: list
-                .gauge("trunk_ring_waiting", "Events in the ring that are not written down yet.")?,
-            ring_dropped: list.gauge("trunk_ring_dropped", "Events dropped because the ring was full.")?,
-            ring_lost: list.gauge("trunk_ring_lost", "Events whose producer died while writing.")?,
-            events: list.counters("trunk_events_total", "Events written down, by type.", &["type"])?,
+                .gauge("trunkline_ring_waiting", "Events in the ring that are not written down yet.")?,
+            ring_dropped: list
+                .gauge("trunkline_ring_dropped", "Events dropped because the ring was full.")?,
+            ring_lost: list.gauge("trunkline_ring_lost", "Events whose producer died while writing.")?,
+            events: list.counters("trunkline_events_total", "Events written down, by type.", &["type"])?,
             events_malformed: list.counters(
-                "trunk_events_malformed_total",
+                "trunkline_events_malformed_total",
                 "Ring records skipped, by fault.",
                 &["fault"],
             )?,
             calls: list.counters(
-                "trunk_calls_total",
+                "trunkline_calls_total",
                 "Attempts judged, by reason; admitted ones are `admitted`.",
                 &["reason"],
             )?,
-            reconciled: list.counter("trunk_calls_reconciled_total", "Calls ended by the sweep.")?,
+            reconciled: list.counter("trunkline_calls_reconciled_total", "Calls ended by the sweep.")?,
             event_delay: list.histogram(
-                "trunk_event_delay_seconds",
+                "trunkline_event_delay_seconds",
                 "From a call's event to its row on disk.",
                 FAST,
             )?,
             attempts: list.counters(
-                "trunk_webhook_attempts_total",
+                "trunkline_webhook_attempts_total",
                 "Webhook attempts, by outcome.",
                 &["outcome"],
             )?,
             attempt_seconds: list.histograms(
-                "trunk_webhook_attempt_seconds",
+                "trunkline_webhook_attempt_seconds",
                 "Time of one attempt.",
                 &["outcome"],
                 FAST,
             )?,
             delivery_seconds: list.histogram(
-                "trunk_webhook_delivery_seconds",
+                "trunkline_webhook_delivery_seconds",
                 "From row on disk to delivered.",
                 SLOW,
             )?,
-            outbox_pending: list.gauge("trunk_outbox_pending", "Deliveries that wait for an attempt.")?,
-            outbox_parked: list.gauge("trunk_outbox_parked", "Deliveries that wait for an operator.")?,
+            outbox_pending: list.gauge("trunkline_outbox_pending", "Deliveries that wait for an attempt.")?,
+            outbox_parked: list.gauge("trunkline_outbox_parked", "Deliveries that wait for an operator.")?,
             endpoints_disabled: list
-                .gauge("trunk_webhook_endpoints_disabled", "Endpoints that their receivers ended.")?,
+                .gauge("trunkline_webhook_endpoints_disabled", "Endpoints that their receivers ended.")?,
             registry: list.0,
         };
+        // Nothing was refused yet.
+        metrics.last_reload_good.set(1);
         Ok(metrics)
     }
 
@@ -175,7 +188,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.reloads.with_label_values(&["good"]).inc();
         let text = metrics.text();
-        assert!(text.contains("trunk_reloads_total{result=\"good\"} 1"), "{text}");
-        assert!(text.contains("# HELP trunk_outbox_pending "), "{text}");
+        assert!(text.contains("trunkline_reloads_total{result=\"good\"} 1"), "{text}");
+        assert!(text.contains("# HELP trunkline_outbox_pending "), "{text}");
     }
 }

@@ -195,12 +195,15 @@ impl Reloader {
     async fn publish(&mut self) -> Result<(), Error> {
         let snapshot = Arc::new(self.deps.store.snapshot().await?);
         let revision = snapshot.revision;
+        let (trunks, accounts) = (snapshot.trunks.len(), snapshot.accounts.len());
         self.deps.status.update(|state| state.stored_revision = Some(revision));
         match self.deps.publish.publish(snapshot).await {
             Ok(published) => {
                 self.unpublished = false;
                 self.deps.metrics.generation.set(i64::from(published.generation));
                 self.deps.metrics.revision.set(revision);
+                self.deps.metrics.trunks.set(i64::try_from(trunks).unwrap_or(i64::MAX));
+                self.deps.metrics.accounts.set(i64::try_from(accounts).unwrap_or(i64::MAX));
                 self.deps.status.update(|state| {
                     state.generation = Some(published.generation);
                     state.published_revision = Some(revision);

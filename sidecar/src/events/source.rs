@@ -10,6 +10,8 @@ use trunk_admission::events::{Consumer, Record};
 
 /// How often the directory is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// What is said while there is no ring.
+const WAITING: &str = "waiting for Kamailio to start";
 
 pub(super) struct Source {
     dir: PathBuf,
@@ -28,7 +30,7 @@ pub(super) struct Numbers {
 
 impl Source {
     pub(super) fn new(dir: PathBuf) -> Source {
-        Source { dir, consumer: None, looked: None, state: String::new() }
+        Source { dir, consumer: None, looked: None, state: WAITING.to_owned() }
     }
 
     /// Up to `max` records with the id of their ring; `None` while there is no ring.
@@ -83,12 +85,12 @@ impl Source {
                 self.consumer = Some(consumer);
                 "attached".to_owned()
             }
-            Err(OpenError::Missing { .. }) => "waiting for Kamailio to start".to_owned(),
+            Err(OpenError::Missing { .. }) => WAITING.to_owned(),
             Err(error) => error.to_string(),
         };
         if now != self.state {
             if self.consumer.is_none() {
-                tracing::warn!(state = now, "no event ring");
+                tracing::info!(state = now, "no event ring");
             }
             self.state = now;
         }

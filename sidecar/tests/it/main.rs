@@ -1,1 +1,21 @@
-//! The daemon's parts joined: configuration, store, events, webhooks, HTTP.
+//! The daemon's parts joined: configuration, store, ring, webhooks, HTTP, the process itself.
+//!
+//! Receivers and rings are real; only the network of the schedule test is played. Nothing here waits for a fixed time:
+//! every wait has a condition, and a limit that only a hang reaches.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on says where it stopped"
+)]
+
+mod command;
+mod config;
+mod daemon;
+mod delivery;
+mod outbox;
+mod receiver;
+mod ring;
+mod schedule;
+mod store;
+mod support;

@@ -71,12 +71,12 @@ pub(super) fn record(db: &Transaction<'_>, attempt: &AttemptRecord) -> Result<()
         attempt.error,
         attempt.answer
     ])?;
-    let ended_ms = attempt.started_ms + attempt.duration_ms;
+    let over_ms = attempt.started_ms + attempt.duration_ms;
     let (state, next_ms, ended_ms) = match attempt.then {
-        Then::Delivered => ("delivered", ended_ms, Some(ended_ms)),
+        Then::Delivered => ("delivered", over_ms, Some(over_ms)),
         Then::RetryAt(at_ms) => ("pending", at_ms, None),
-        Then::Park => ("parked", ended_ms, Some(ended_ms)),
-        Then::Disable => ("pending", ended_ms, None),
+        Then::Park => ("parked", over_ms, Some(over_ms)),
+        Then::Disable => ("pending", over_ms, None),
     };
     // One that was parked meanwhile, because its webhook was removed, may still turn out delivered; no more than that.
     db.prepare_cached(
@@ -89,7 +89,7 @@ pub(super) fn record(db: &Transaction<'_>, attempt: &AttemptRecord) -> Result<()
             "UPDATE endpoints SET state = 'disabled', note = 'the receiver answered 410', changed_ms = ?2
              WHERE endpoint_id = ?1 AND state = 'enabled'",
         )?
-        .execute(params![attempt.endpoint.0, ended_ms])?;
+        .execute(params![attempt.endpoint.0, over_ms])?;
     }
     Ok(())
 }

@@ -1,0 +1,104 @@
+//! The binary: its exit status, its ready line, its signals.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::support::{Site, trunk_with_webhook};
+
+fn trunkd(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkd"));
+    command.args(arguments);
+    command
+}
+
+fn check(site: &Site) -> Output {
+    trunkd(&["check-config", "--config"]).arg(site.main()).output().unwrap()
+}
+
+/// A running daemon, killed if the test fails.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    /// Starts it and reads its ready line.
+    fn start(site: &Site) -> (Running, String) {
+        let mut command = trunkd(&["run", "--config"]);
+        let child = command.arg(site.main()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut running = Running(child);
+        let mut line = String::new();
+        BufReader::new(running.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        (running, line)
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+#[test]
+fn check_config_prints_every_problem_and_ends_with_64() {
+    let site = Site::new();
+    let good = check(&site);
+    assert_eq!((good.status.code(), good.stdout.as_slice()), (Some(0), &b"configuration is good\n"[..]));
+
+    site.write("a.toml", "[[trunk]]\ntrunkId = \"A\"\nx = 1\n");
+    site.write("b.toml", "[[trunk]]\n");
+    let bad = check(&site);
+    let said = String::from_utf8(bad.stdout).unwrap();
+    assert_eq!((bad.status.code(), said.lines().count()), (Some(64), 3), "{said}");
+    assert!(said.contains("a.toml: trunk[0].trunkId: must be a DNS label"), "{said}");
+}
+
+#[test]
+fn bad_usage_ends_with_64_and_the_default_file_is_printed_as_it_is() {
+    assert_eq!(trunkd(&["fly"]).output().unwrap().status.code(), Some(64));
+    assert_eq!(trunkd(&["run"]).output().unwrap().status.code(), Some(64));
+    assert_eq!(trunkd(&["--help"]).output().unwrap().status.code(), Some(0));
+    let printed = trunkd(&["default-config"]).output().unwrap().stdout;
+    assert_eq!(String::from_utf8(printed).unwrap(), trunkd::config::DEFAULT);
+}
+
+#[test]
+fn run_refuses_a_bad_configuration_and_a_place_it_cannot_use() {
+    let site = Site::new();
+    std::fs::write(site.database().parent().unwrap(), "a file where the directory should be").unwrap();
+    let unusable = trunkd(&["run", "--config"]).arg(site.main()).output().unwrap();
+    assert_eq!(unusable.status.code(), Some(1), "{}", String::from_utf8_lossy(&unusable.stderr));
+
+    site.write("a.toml", "x = 1");
+    let bad = trunkd(&["run", "--config"]).arg(site.main()).output().unwrap();
+    assert_eq!(bad.status.code(), Some(64));
+}
+
+#[test]
+fn it_says_when_it_is_ready_and_stops_cleanly_when_told() {
+    let site = Site::new();
+    site.write("a.toml", &trunk_with_webhook("acme", "https://hooks.example.com/"));
+    let (mut running, ready) = Running::start(&site);
+    assert!(
+        ready.starts_with("trunkd ready api=127.0.0.1:") && ready.ends_with(" generation=1\n"),
+        "{ready:?}"
+    );
+    assert!(!ready.contains(":0 "), "the real port: {ready}");
+
+    site.write("b.toml", "[[trunk]]\ntrunkId = \"second\"\n");
+    running.signal("-HUP");
+    let mut log = BufReader::new(running.0.stderr.take().unwrap());
+    let mut lines = String::new();
+    while !lines.contains("generation=2") {
+        assert_ne!(log.read_line(&mut lines).unwrap(), 0, "{lines}");
+    }
+    assert!(lines.contains("added trunk second"), "{lines}");
+
+    running.signal("-TERM");
+    log.read_to_string(&mut lines).unwrap();
+    assert_eq!(running.0.wait().unwrap().code(), Some(0), "{lines}");
+    assert!(lines.contains("stopped"), "{lines}");
+}

@@ -1,0 +1,116 @@
+//! The whole daemon inside the test: start, reload, what HTTP says, stop.
+
+use serde_json::Value;
+use trunkd::app::Daemon;
+
+use crate::support::{Site, trunk_with_webhook, until};
+
+async fn start(site: &Site) -> Daemon {
+    Daemon::start(site.main(), site.load(), None).await.unwrap()
+}
+
+async fn get(daemon: &Daemon, path: &str) -> (u16, String) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(format!("http://{}{path}", daemon.address)).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+async fn ready(daemon: &Daemon) -> Value {
+    serde_json::from_str(&get(daemon, "/readyz").await.1).unwrap()
+}
+
+/// Reloads and waits for the result to be another one than before.
+async fn reload(daemon: &Daemon) -> Value {
+    let before = ready(daemon).await["lastReload"]["at"].clone();
+    daemon.reload();
+    until("a reload", async || {
+        let state = ready(daemon).await;
+        (state["lastReload"]["at"] != before).then_some(state)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_change_is_put_in_force_and_a_bad_one_changes_nothing() {
+    let site = Site::new();
+    site.write("a.toml", &trunk_with_webhook("acme", "https://hooks.example.com/"));
+    let daemon = start(&site).await;
+    assert_eq!(daemon.generation(), 1);
+    assert_eq!(get(&daemon, "/healthz").await.0, 200);
+    let state = ready(&daemon).await;
+    assert_eq!((state["ready"].as_bool(), state["generation"].as_u64()), (Some(true), Some(1)));
+    assert!(state["module"].as_str().unwrap().contains("waiting"));
+
+    let state = reload(&daemon).await;
+    assert_eq!(state["lastReload"]["result"], "unchanged");
+    assert_eq!(state["generation"], 1, "nothing changed, nothing is published");
+
+    site.write(
+        "a.toml",
+        &format!(
+            "{}[[trunk]]\ntrunkId = \"second\"\n",
+            trunk_with_webhook("acme", "https://hooks.example.com/")
+        ),
+    );
+    let state = reload(&daemon).await;
+    assert_eq!(state["lastReload"]["result"], "good");
+    assert_eq!((state["generation"].as_u64(), state["publishedRevision"].as_u64()), (Some(2), Some(2)));
+
+    site.write("b.toml", "[[trunk]]\ntrunkId = \"third\"\n[[trunk]]\ntrunkId = \"Bad\"\nx = 1\n");
+    let state = reload(&daemon).await;
+    assert_eq!(state["lastReload"]["result"], "refused");
+    assert_eq!(state["lastReload"]["problems"].as_array().unwrap().len(), 2);
+    assert_eq!((state["generation"].as_u64(), state["ready"].as_bool()), (Some(2), Some(true)));
+
+    site.write("b.toml", "");
+    site.write_main("[node.x]");
+    let state = reload(&daemon).await;
+    assert_eq!(state["lastReload"]["result"], "refused");
+    let (code, metrics) = get(&daemon, "/metrics").await;
+    assert_eq!(code, 200);
+    for line in [
+        "trunkline_generation 2",
+        "trunkline_trunks 2",
+        "trunkline_last_reload_good 0",
+        "trunkline_reloads_total{result=\"refused\"} 2",
+        "trunkline_reloads_total{result=\"good\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
+    }
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_a_restart_is_refused_by_a_reload() {
+    let site = Site::new();
+    let daemon = start(&site).await;
+    let text = std::fs::read_to_string(site.main()).unwrap();
+    std::fs::write(site.main(), text.replace("sip.example.net", "sip.example.org")).unwrap();
+    let state = reload(&daemon).await;
+    assert_eq!(state["lastReload"]["result"], "refused");
+    assert!(state["lastReload"]["problems"][0].as_str().unwrap().contains("node.base_domain: cannot change"));
+    assert_eq!(state["generation"], 1);
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_goes_on_where_the_store_is() {
+    let site = Site::new();
+    site.write("a.toml", &trunk_with_webhook("acme", "https://hooks.example.com/"));
+    start(&site).await.stop().await.unwrap();
+    let daemon = start(&site).await;
+    let state = ready(&daemon).await;
+    assert_eq!((state["generation"].as_u64(), state["publishedRevision"].as_u64()), (Some(2), Some(1)));
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_daemon_on_the_same_memory_does_not_start() {
+    let site = Site::new();
+    let daemon = start(&site).await;
+    let second = Daemon::start(site.main(), site.load(), None).await;
+    assert!(second.is_err());
+    assert_eq!(ready(&daemon).await["ready"], true);
+    daemon.stop().await.unwrap();
+}

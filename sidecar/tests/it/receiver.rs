@@ -1,0 +1,107 @@
+//! A webhook receiver on a port of its own, whose answer a test can change, and a check of signatures that shares no
+//! code with the product: HMAC written out from RFC 2104.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+
+use crate::support::SECRET;
+
+/// What came.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Received {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.header("webhook-id")
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Whether the signature is good for what came.
+    pub(crate) fn verified(&self) -> bool {
+        let key = STANDARD.decode(SECRET.strip_prefix("whsec_").unwrap()).unwrap();
+        let mut signed = format!("{}.{}.", self.id(), self.header("webhook-timestamp")).into_bytes();
+        signed.extend_from_slice(&self.body);
+        self.header("webhook-signature") == format!("v1,{}", STANDARD.encode(hmac_sha256(&key, &signed)))
+    }
+}
+
+fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let mut block = [0_u8; 64];
+    block[..key.len()].copy_from_slice(key); // keys of the tests are shorter than a block
+    let pad = |with: u8| block.map(|byte| byte ^ with);
+    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
+    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
+}
+
+/// What the receiver answers.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Status(u16),
+    /// A redirect to this URL.
+    Redirect(String),
+    /// Never.
+    Silence,
+    /// This many bytes.
+    Long(usize),
+}
+
+#[derive(Clone)]
+struct Shared(Arc<Mutex<(Vec<Received>, Answer)>>);
+
+pub(crate) struct Receiver {
+    pub(crate) url: String,
+    shared: Shared,
+}
+
+impl Receiver {
+    pub(crate) async fn start(answer: Answer) -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let shared = Shared(Arc::new(Mutex::new((Vec::new(), answer))));
+        let router = Router::new().route("/hook", post(take)).with_state(shared.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Receiver { url, shared }
+    }
+
+    pub(crate) fn answer(&self, answer: Answer) {
+        self.shared.0.lock().unwrap().1 = answer;
+    }
+
+    pub(crate) fn received(&self) -> Vec<Received> {
+        self.shared.0.lock().unwrap().0.clone()
+    }
+}
+
+async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    let answer = {
+        let mut shared = shared.0.lock().unwrap();
+        shared.0.push(Received { headers, body });
+        shared.1.clone()
+    };
+    match answer {
+        Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Answer::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [("location", to)]).into_response(),
+        Answer::Silence => std::future::pending().await,
+        Answer::Long(length) => vec![b'x'; length].into_response(),
+    }
+}

@@ -1,0 +1,152 @@
+//! A site of files in a temporary directory, and how tests wait.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use trunkd::call::{Initiated, Report};
+use trunkd::config::{self, Config};
+use trunkd::difference::Plan;
+use trunkd::store::sqlite::SqliteStore;
+use trunkd::store::{Batch, CallRecord, Store};
+use uuid::Uuid;
+
+/// A secret for every webhook of the tests.
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// Directories and files of one daemon.
+pub(crate) struct Site {
+    dir: TempDir,
+}
+
+impl Site {
+    /// A main file that is good, for development, and an empty directory of trunk files.
+    pub(crate) fn new() -> Site {
+        let site = Site { dir: tempfile::tempdir().unwrap() };
+        fs::create_dir(site.dir.path().join("trunks")).unwrap();
+        site.write_main("");
+        site
+    }
+
+    /// Writes the main file, with `more` lines of webhook settings.
+    pub(crate) fn write_main(&self, more: &str) {
+        let dir = self.dir.path().display();
+        let text = format!(
+            "[node]\nbase_domain = \"sip.example.net\"\n[shm]\ndir = \"{dir}/shm\"\ntrunks = 64\naccounts = 64\n\
+             gateways = 64\n[state]\ndir = \"{dir}/state\"\n[api]\nlisten = \"127.0.0.1:0\"\n[files]\n\
+             trunks = \"{dir}/trunks\"\n[webhooks]\ndangerous_allow_private_addresses = true\n\
+             dangerous_allow_http = true\n{more}\n"
+        );
+        fs::write(self.main(), text).unwrap();
+    }
+
+    /// The main file.
+    pub(crate) fn main(&self) -> PathBuf {
+        self.dir.path().join("trunkd.toml")
+    }
+
+    /// The shared memory.
+    pub(crate) fn shm(&self) -> PathBuf {
+        self.dir.path().join("shm")
+    }
+
+    /// The database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.dir.path().join("state").join(trunkd::app::DATABASE)
+    }
+
+    /// Writes a trunk file.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.dir.path().join("trunks").join(name), text).unwrap();
+    }
+
+    /// The configuration, which must be good.
+    pub(crate) fn load(&self) -> Config {
+        config::load(&self.main()).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    }
+
+    /// A store of its own with the trunk files' configuration in it.
+    pub(crate) async fn store(&self) -> Arc<dyn Store> {
+        let config = self.load();
+        fs::create_dir_all(self.database().parent().unwrap()).unwrap();
+        let store = SqliteStore::open(&self.database()).unwrap();
+        let snapshot = store.snapshot().await.unwrap();
+        let plan = Plan::between(&snapshot, &config.provisioned);
+        if !plan.is_empty() {
+            store.apply(snapshot.revision, plan, config.publish.capacity, 1).await.unwrap();
+        }
+        Arc::new(store)
+    }
+}
+
+/// A trunk file of one trunk that takes calls from loopback and reports to `url`.
+pub(crate) fn trunk_with_webhook(id: &str, url: &str) -> String {
+    format!(
+        "[[trunk]]\ntrunkId = \"{id}\"\ncpsLimit = 100\nwebhookUrl = \"{url}\"\nwebhookSecret = \"{SECRET}\"\n\
+         [[trunk.ipAcls]]\nipAddress = \"127.0.0.1\"\n[[trunk.originationUris]]\nuri = \"sip:127.0.0.1:5070\"\n"
+    )
+}
+
+/// Waits until `done` answers something.
+pub(crate) async fn until<T>(what: &str, mut done: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = done().await {
+            return value;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Copies a database as a kill at this instant would leave it.
+pub(crate) fn copy_as_killed(database: &Path, to: &Path) {
+    for suffix in ["", "-wal"] {
+        let from = PathBuf::from(format!("{}{suffix}", database.display()));
+        if from.exists() {
+            fs::copy(&from, format!("{}{suffix}", to.display())).unwrap();
+        }
+    }
+}
+
+/// A call number `index` in the shape of an id.
+pub(crate) fn call_id(index: u8) -> Uuid {
+    Uuid::from_bytes([index; 16])
+}
+
+/// The record of an attempt that was admitted.
+pub(crate) fn initiated(call: Uuid, trunk: &str, at_ms: i64) -> CallRecord {
+    let initiated = Initiated {
+        account: None,
+        kind: trunk_admission::Kind::Trunk,
+        reason: None,
+        limit: 0,
+        count: 0,
+        wait_ms: 0,
+        generation: 1,
+        source: ("127.0.0.1".parse().unwrap(), 5060),
+        sip_call_id: "a@b".into(),
+        from: "+15550100001".into(),
+        from_host: "b".into(),
+        to: "+15550100002".into(),
+        request_uri: "sip:+15550100002@acme.sip.example.net".into(),
+    };
+    CallRecord { call, trunk: Some(trunk.into()), at_ms, report: Report::Initiated(Box::new(initiated)) }
+}
+
+/// The record of an answer.
+pub(crate) fn answered(call: Uuid, trunk: &str, at_ms: i64) -> CallRecord {
+    let report = Report::Answered {
+        gateway: Some("sip:127.0.0.1:5070".into()),
+        attempts: 1,
+        ring_ms: Some(at_ms - 500),
+    };
+    CallRecord { call, trunk: Some(trunk.into()), at_ms, report }
+}
+
+/// A batch of a ring with id 7.
+pub(crate) fn batch(last_sequence: u64, records: Vec<CallRecord>) -> Batch {
+    Batch { ring_id: 7, last_sequence, records }
+}
