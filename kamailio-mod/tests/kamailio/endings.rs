@@ -29,6 +29,13 @@ fn facts(ended: &Ended<String>) -> (u16, u16, Party, EndCause) {
     (ended.sip_code, ended.q850, ended.by, ended.cause)
 }
 
+/// Kamailio's own BYEs reach both sides. They are answered only then: dialog 5.6.3 takes the first answer for the end of
+/// the dialog and, when that comes before its second BYE is built, does not send that one.
+fn both_are_told(caller: &Phone, gateway: &Phone) {
+    let byes = [caller, gateway].map(|phone| (phone, phone.expect("BYE")));
+    byes.iter().for_each(|(phone, bye)| phone.answer(bye, "200 OK", &[]));
+}
+
 #[test]
 fn the_caller_hangs_up() {
     let (mut site, host, caller, gateway) = scene("");
@@ -59,6 +66,7 @@ fn the_called_side_says_no() {
     let mut call = caller.invite(&format!("sip:100@{DOMAIN}"));
     let invite = gateway.expect("INVITE");
     gateway.answer(&invite, "183 Session Progress", &[]);
+    caller.expect("183");
     gateway.answer(&invite, "486 Busy Here", &["Reason: Q.850;cause=17"]);
     assert_eq!(caller.expect_final(&mut call).code(), Some(486));
     let uid = site.initiated();
@@ -151,10 +159,7 @@ fn the_call_lasts_too_long_and_both_sides_are_told() {
     let params = "modparam(\"dialog\", \"default_timeout\", 1)\nmodparam(\"dialog\", \"send_bye\", 1)";
     let (mut site, host, caller, gateway) = scene(params);
     let Up { uid, .. } = talk(&mut site, &caller, &gateway, true);
-    for phone in [&caller, &gateway] {
-        let bye = phone.expect("BYE");
-        phone.answer(&bye, "200 OK", &[]);
-    }
+    both_are_told(&caller, &gateway);
     assert_eq!(facts(&over(&mut site, &host, uid)), (200, 0, Party::Proxy, EndCause::Expired));
 }
 
@@ -172,10 +177,7 @@ fn an_operator_ends_it() {
             .collect::<String>()
     };
     host.rpc("dlg.end_dlg", &format!("{}, {}", number("h_entry"), number("h_id")));
-    for phone in [&caller, &gateway] {
-        let bye = phone.expect("BYE");
-        phone.answer(&bye, "200 OK", &[]);
-    }
+    both_are_told(&caller, &gateway);
     assert_eq!(facts(&over(&mut site, &host, uid)), (200, 0, Party::Proxy, EndCause::Terminated));
 }
 
