@@ -5,6 +5,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -15,6 +16,9 @@ use crate::shutdown::{Signals, Wish};
 
 /// Exit status for bad usage or configuration (`EX_USAGE` of sysexits).
 const USAGE: u8 = 64;
+
+/// How long threads that nothing depends on may take at the end.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// The daemon beside Kamailio: publishes SIP trunks, logs calls, delivers webhooks.
 #[derive(Debug, Parser)]
@@ -91,7 +95,10 @@ fn run(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve(path, config, log)) {
+    let served = runtime.block_on(serve(path, config, log));
+    // A name look-up that hangs in the system's resolver must not keep the process.
+    runtime.shutdown_timeout(LAST_WAIT);
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

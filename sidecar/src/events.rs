@@ -32,6 +32,8 @@ const IDLE: Duration = Duration::from_millis(10);
 const ABSENT: Duration = Duration::from_millis(200);
 /// How long to keep away from a store that failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long the ring is emptied after the stop, if calls go on all the while.
+const FINAL_DRAIN: Duration = Duration::from_secs(2);
 /// How often the module's numbers are read.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -95,8 +97,9 @@ impl Ingest {
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        // A store that fails now will find the same records at the next start.
-        while self.step().await == Step::Wrote {}
+        // A store that fails now will find the same records at the next start, and so will one that cannot keep up.
+        let until = Instant::now() + FINAL_DRAIN;
+        while self.step().await == Step::Wrote && Instant::now() < until {}
     }
 
     /// Writes one batch, and sweeps when the ring is empty: what it held may be the end of a call.
@@ -111,7 +114,7 @@ impl Ingest {
         if records.is_empty() {
             // Only now may another ring take this one's place: nothing is left in it.
             self.source.follow();
-            if due && let Err(error) = self.sweep(Instant::now()).await {
+            if let Err(error) = self.sweep(Instant::now()).await {
                 return self.failed("sweep", &error);
             }
             return Step::Empty;

@@ -16,6 +16,10 @@ use crate::domain::{Account, Millis, Node, Trunk};
 use crate::publish::Capacity;
 use crate::secret::WebhookSecret;
 
+/// An event waits for an earlier one of its call until that is delivered, parked, or has failed so often: order is kept
+/// over ordinary trouble, and one event that a receiver chokes on cannot hold back a hangup for days.
+pub const ORDERED_ATTEMPTS: u32 = 3;
+
 /// A store's answer, to be awaited.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
@@ -239,18 +243,9 @@ pub trait Store: Send + Sync + 'static {
     /// Enabled endpoints that have anything pending.
     fn endpoints_with_work(&self) -> Answer<'_, Vec<EndpointId>>;
 
-    /// What an endpoint has to be sent; `None` if it is not enabled.
-    ///
-    /// An event waits for an earlier one of its call until that is delivered, parked, or has failed `ordered_attempts`
-    /// times: order is kept over ordinary trouble, and one event that a receiver chokes on cannot hold back a hangup
-    /// for days.
-    fn due(
-        &self,
-        endpoint: EndpointId,
-        now_ms: Millis,
-        limit: usize,
-        ordered_attempts: u32,
-    ) -> Answer<'_, Option<Due>>;
+    /// What an endpoint has to be sent; `None` if it is not enabled. An event waits for earlier ones of its call, as
+    /// [`ORDERED_ATTEMPTS`] says.
+    fn due(&self, endpoint: EndpointId, now_ms: Millis, limit: usize) -> Answer<'_, Option<Due>>;
 
     /// Writes an attempt down and moves its delivery on.
     fn record(&self, attempt: AttemptRecord) -> Answer<'_, ()>;

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_the_design() {
+    fn codes_and_causes_have_the_statuses_of_the_table() {
         let table: &[(&str, &[u16], &[u16])] = &[
             ("USER_BUSY", &[486, 600], &[17]),
             ("NO_ANSWER", &[480], &[18, 19]),

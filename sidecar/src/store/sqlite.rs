@@ -141,14 +141,8 @@ impl Store for SqliteStore {
         self.run(outbox::endpoints_with_work)
     }
 
-    fn due(
-        &self,
-        endpoint: EndpointId,
-        now_ms: Millis,
-        limit: usize,
-        ordered_attempts: u32,
-    ) -> Answer<'_, Option<Due>> {
-        self.run(move |db| outbox::due(db, endpoint, now_ms, limit, ordered_attempts))
+    fn due(&self, endpoint: EndpointId, now_ms: Millis, limit: usize) -> Answer<'_, Option<Due>> {
+        self.run(move |db| outbox::due(db, endpoint, now_ms, limit))
     }
 
     fn record(&self, attempt: AttemptRecord) -> Answer<'_, ()> {

@@ -15,8 +15,6 @@ use super::{Bell, Deps};
 use crate::domain::Millis;
 use crate::store::{Due, EndpointId};
 
-/// How often an event may fail before later ones of its call no longer wait for it.
-const ORDERED_ATTEMPTS: u32 = 3;
 /// Longest sleep: a clock that was set back must not stretch a wait for ever.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// How long to keep away from a store that failed.
@@ -81,7 +79,7 @@ impl Worker {
         let now_ms = self.deps.clock.now_ms();
         // What is under way is still pending in the store, so it is asked for on top and left out here.
         let limit = room + self.under_way.len();
-        match self.deps.store.due(self.endpoint, now_ms, limit, ORDERED_ATTEMPTS).await {
+        match self.deps.store.due(self.endpoint, now_ms, limit).await {
             Ok(Some(due)) => self.start(due, room, now_ms),
             // Disabled or removed meanwhile: finish what is under way, begin nothing.
             Ok(None) if self.under_way.is_empty() => Until::Idle,

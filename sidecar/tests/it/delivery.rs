@@ -55,7 +55,10 @@ impl Delivering {
     }
 }
 
-fn attempt_rows(site: &Site) -> Vec<(String, Option<u16>, Option<String>, Vec<u8>)> {
+/// Outcome, status, error and answer of each attempt.
+type AttemptRow = (String, Option<u16>, Option<String>, Vec<u8>);
+
+fn attempt_rows(site: &Site) -> Vec<AttemptRow> {
     let db = rusqlite::Connection::open(site.database()).unwrap();
     let mut select = db
         .prepare("SELECT outcome, status, error, answer FROM delivery_attempts ORDER BY attempt_id")

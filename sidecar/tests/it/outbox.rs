@@ -8,7 +8,7 @@ use trunkd::store::{AttemptRecord, Due, EndpointId, Store, Then};
 use crate::support::{Site, answered, batch, call_id, copy_as_killed, initiated, trunk_with_webhook};
 
 async fn due(store: &dyn Store, now_ms: i64) -> Due {
-    store.due(EndpointId(1), now_ms, 100, 3).await.unwrap().expect("the endpoint is enabled")
+    store.due(EndpointId(1), now_ms, 100).await.unwrap().expect("the endpoint is enabled")
 }
 
 async fn ids(store: &dyn Store, now_ms: i64) -> Vec<String> {
@@ -88,12 +88,16 @@ async fn later_events_of_a_call_wait_for_earlier_ones_but_not_for_ever() {
         .await
         .unwrap();
     for number in 1..=3 {
-        let due = due(&*store, 5000).await;
+        let due = due(&*store, i64::from(number) * 5000).await;
         assert_eq!(due.deliveries.len(), 1, "attempt {number}: the answer waits");
         assert_eq!(due.deliveries[0].attempts, number - 1);
-        store.record(attempt(due.deliveries[0].id, number, Then::RetryAt(5000))).await.unwrap();
+        store
+            .record(attempt(due.deliveries[0].id, number, Then::RetryAt(i64::from(number + 1) * 5000)))
+            .await
+            .unwrap();
     }
-    assert_eq!(due(&*store, 5000).await.deliveries.len(), 2, "after three failures it no longer does");
+    let due = due(&*store, 20_000).await;
+    assert_eq!(due.deliveries.len(), 2, "after three failures it no longer does");
 }
 
 #[tokio::test]
@@ -114,7 +118,7 @@ async fn each_end_of_an_attempt_leaves_the_delivery_where_it_belongs() {
 
     // 410: nothing more is sent, nothing is lost.
     store.record(attempt(all[3], 1, Then::Disable)).await.unwrap();
-    assert!(store.due(EndpointId(1), 99_000, 100, 3).await.unwrap().is_none());
+    assert!(store.due(EndpointId(1), 99_000, 100).await.unwrap().is_none());
     assert!(store.endpoints_with_work().await.unwrap().is_empty());
     store.ingest(batch(5, vec![initiated(call_id(5), "acme", 100)]), 1000).await.unwrap();
     let backlog = store.backlog().await.unwrap();

@@ -84,7 +84,7 @@ async fn twelve_attempts_over_days_and_then_the_event_is_parked() {
     settle(&*store).await;
     let mut steps = 0;
     while store.backlog().await.unwrap().pending > 0 {
-        let due = store.due(trunkd::store::EndpointId(1), 0, 1, 3).await.unwrap().unwrap();
+        let due = store.due(trunkd::store::EndpointId(1), 0, 1).await.unwrap().unwrap();
         let now_ms = 1_800_000_000_000
             + i64::try_from(trouble.started.lock().unwrap()[0].0.elapsed().as_millis()).unwrap();
         let wait = due.next_ms.unwrap() - now_ms;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::calls;
+use super::{calls, outbox};
 use crate::call::payload::{EventKind, event_id, render};
 use crate::call::{Call, Report};
 use crate::domain::Millis;
@@ -121,12 +121,13 @@ impl Writer<'_> {
         call: &Call,
         kind: EventKind,
     ) -> Result<(), StoreError> {
+        let due_ms = outbox::first_due(self.db, endpoint, call.id, kind.sequence(), self.now_ms)?;
         self.db
             .prepare_cached(
                 "INSERT INTO deliveries (position, endpoint_id, call_id, sequence, state, attempts, next_attempt_ms)
                  VALUES (?1, ?2, ?3, ?4, 'pending', 0, ?5)",
             )?
-            .execute(params![position, endpoint.0, call.id.as_bytes(), kind.sequence(), self.now_ms])?;
+            .execute(params![position, endpoint.0, call.id.as_bytes(), kind.sequence(), due_ms])?;
         if !self.written.endpoints.contains(&endpoint) {
             self.written.endpoints.push(endpoint);
         }

@@ -1,10 +1,11 @@
 //! The outbox: what is owed to whom, what is due, and what came of each attempt.
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
+use uuid::Uuid;
 
 use crate::domain::Millis;
 use crate::secret::WebhookSecret;
-use crate::store::{AttemptRecord, Backlog, Delivery, Due, EndpointId, StoreError, Then};
+use crate::store::{AttemptRecord, Backlog, Delivery, Due, EndpointId, ORDERED_ATTEMPTS, StoreError, Then};
 
 pub(super) fn endpoints_with_work(db: &Transaction<'_>) -> Result<Vec<EndpointId>, StoreError> {
     let mut select = db.prepare(
@@ -20,7 +21,6 @@ pub(super) fn due(
     endpoint: EndpointId,
     now_ms: Millis,
     limit: usize,
-    ordered_attempts: u32,
 ) -> Result<Option<Due>, StoreError> {
     let mut select =
         db.prepare_cached("SELECT url, secret FROM endpoints WHERE endpoint_id = ?1 AND state = 'enabled'")?;
@@ -38,7 +38,7 @@ pub(super) fn due(
          ORDER BY d.next_attempt_ms, d.delivery_id LIMIT ?3",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let deliveries = select.query_map(params![endpoint.0, now_ms, limit, ordered_attempts], |row| {
+    let deliveries = select.query_map(params![endpoint.0, now_ms, limit, ORDERED_ATTEMPTS], |row| {
         Ok(Delivery {
             id: row.get(0)?,
             event_id: row.get(1)?,
@@ -84,6 +84,11 @@ pub(super) fn record(db: &Transaction<'_>, attempt: &AttemptRecord) -> Result<()
          WHERE delivery_id = ?1 AND (state = 'pending' OR ?2 = 'delivered')",
     )?
     .execute(params![attempt.delivery, state, attempt.number, next_ms, ended_ms])?;
+    if let Then::RetryAt(at_ms) = attempt.then
+        && attempt.number < ORDERED_ATTEMPTS
+    {
+        hold_back(db, attempt.delivery, at_ms)?;
+    }
     if attempt.then == Then::Disable {
         db.prepare_cached(
             "UPDATE endpoints SET state = 'disabled', note = 'the receiver answered 410', changed_ms = ?2
@@ -92,6 +97,38 @@ pub(super) fn record(db: &Transaction<'_>, attempt: &AttemptRecord) -> Result<()
         .execute(params![attempt.endpoint.0, over_ms])?;
     }
     Ok(())
+}
+
+/// What waits for this delivery comes due no earlier than it does. Without that, a dead endpoint's waiting events would
+/// stand due at the head of the queue, and every look for work would have to pass over all of them.
+fn hold_back(db: &Transaction<'_>, delivery: i64, at_ms: Millis) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE deliveries SET next_attempt_ms = ?2
+         FROM (SELECT endpoint_id, call_id, sequence FROM deliveries WHERE delivery_id = ?1) AS first
+         WHERE deliveries.endpoint_id = first.endpoint_id AND deliveries.call_id = first.call_id
+            AND deliveries.sequence > first.sequence AND state = 'pending' AND next_attempt_ms < ?2",
+    )?
+    .execute(params![delivery, at_ms])?;
+    Ok(())
+}
+
+/// When a new event of a call may first be sent: at once, or when the earlier one comes due that it waits for.
+pub(super) fn first_due(
+    db: &Transaction<'_>,
+    endpoint: EndpointId,
+    call: Uuid,
+    sequence: u8,
+    now_ms: Millis,
+) -> Result<Millis, StoreError> {
+    let mut select = db.prepare_cached(
+        "SELECT max(?4, coalesce(max(next_attempt_ms), ?4)) FROM deliveries WHERE endpoint_id = ?1 AND call_id = ?2
+            AND sequence < ?3 AND state = 'pending' AND attempts < ?5",
+    )?;
+    let found = select
+        .query_row(params![endpoint.0, call.as_bytes(), sequence, now_ms, ORDERED_ATTEMPTS], |row| {
+            row.get(0)
+        })?;
+    Ok(found)
 }
 
 pub(super) fn backlog(db: &Transaction<'_>) -> Result<Backlog, StoreError> {
