@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::error::OpenError;
 use crate::map::{Map, wall_ms};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, Site, at};
 
 pub(crate) const FILE: &str = "control";
 const MAGIC: u64 = u64::from_le_bytes(*b"TRNKCTL1");
@@ -35,6 +35,17 @@ impl Pair {
 
     pub(crate) fn overlay(self) -> u32 {
         self.0 as u32
+    }
+
+    /// Names these images in `word`: whoever loads it can read them.
+    pub(crate) fn store(self, word: &AtomicU64) {
+        word.store(self.0, at(Site::PairStore, Ordering::Release));
+    }
+
+    /// What `word` names.
+    #[inline]
+    pub(crate) fn load(word: &AtomicU64) -> Pair {
+        Pair(word.load(at(Site::PairLoad, Ordering::Acquire)))
     }
 
     /// The newer of both numbers: the generation that a decision reports.
@@ -108,14 +119,14 @@ impl Control {
     /// What is in force.
     #[inline]
     pub(crate) fn pair(&self) -> Pair {
-        Pair(self.0.acquire(C_PAIR)) // SYNC POINT pair: with the release store in `name`
+        Pair::load(self.0.atomic(C_PAIR))
     }
 
     /// Names images that are complete. The one store that makes a change real.
     pub(crate) fn name(&self, pair: Pair, revision: u64) {
         self.word(C_REVISION).store(revision, Ordering::Relaxed);
         self.word(C_PUBLISHED_MS).store(wall_ms(), Ordering::Relaxed);
-        self.word(C_PAIR).store(pair.0, Ordering::Release); // SYNC POINT pair
+        pair.store(self.word(C_PAIR));
     }
 
     pub(crate) fn heartbeat(&self, wall_ms: u64) {

@@ -6,7 +6,7 @@
 
 mod codec;
 mod file;
-mod ring;
+pub(crate) mod ring;
 
 pub use codec::{
     Answered, Body, BodyOut, DecodeError, EndCause, Ended, EndedOut, Event, EventOut, Initiated,

@@ -21,6 +21,8 @@ pub mod events;
 mod hash;
 pub mod image;
 pub mod instance;
+#[cfg(all(test, loom))]
+mod interleavings;
 pub mod live;
 mod map;
 pub mod model;

@@ -82,6 +82,12 @@ impl Map {
         self.raw_words()
     }
 
+    /// One word of which it is known that it exists, for loading only.
+    #[inline]
+    pub(crate) fn atomic(&self, index: usize) -> &AtomicU64 {
+        &self.raw_words()[index]
+    }
+
     /// One word with acquire ordering: what its writer stored before it is seen by whatever is loaded after it.
     #[inline]
     pub(crate) fn acquire(&self, index: usize) -> u64 {

@@ -4,7 +4,7 @@
 //! A call conforms when `TAT - now <= tolerance`, and moves TAT one interval ahead. So in every window of T seconds at
 //! most `cps * T + burst` calls are admitted. Must never read a clock itself, and never wait.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, Site, swap};
 
 /// A rate limit: one call each `interval_ns`, `burst` of them at once after silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl RateWord<'_> {
         let mut tat = self.0.load(Ordering::Relaxed);
         loop {
             let next = verdict(tat, rate, now_ns)?;
-            match self.0.compare_exchange_weak(tat, next, Ordering::Relaxed, Ordering::Relaxed) {
+            match swap(Site::RateSwap, self.0, tat, next, Ordering::Relaxed) {
                 Ok(_) => return Ok(Token { tat: next, interval_ns: rate.interval_ns }),
                 Err(current) => tat = current,
             }
@@ -124,7 +124,7 @@ impl RateWord<'_> {
         let mut tat = self.0.load(Ordering::Relaxed);
         while undrained > 0 && tat >= token.tat {
             let next = tat - undrained;
-            match self.0.compare_exchange_weak(tat, next, Ordering::Relaxed, Ordering::Relaxed) {
+            match swap(Site::RateSwap, self.0, tat, next, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(current) => tat = current,
             }
@@ -142,7 +142,7 @@ impl RateWord<'_> {
         while tat > now_ns {
             let debt = u128::from(tat - now_ns) * u128::from(new.interval_ns);
             let scaled = debt.div_ceil(u128::from(old.interval_ns)).min(1 << 62) as u64;
-            match self.0.compare_exchange_weak(tat, now_ns + scaled, Ordering::Relaxed, Ordering::Relaxed) {
+            match swap(Site::RateSwap, self.0, tat, now_ns + scaled, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(current) => tat = current,
             }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::hash::RecordSum;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, Site, at, swap};
 
 /// Words in a cell: a kibibyte.
 pub(crate) const CELL_WORDS: usize = if cfg!(loom) { 4 } else { 128 };
@@ -63,7 +63,7 @@ impl<'a> Ring<'a> {
     pub(crate) fn reserve(self) -> Option<u64> {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
-            // SYNC POINT reuse: with the release store of `tail`; the consumer has read the cell we may overwrite.
+            // With the release store of `tail`: the consumer has read the cell that we may overwrite.
             let tail = self.tail.load(Ordering::Acquire);
             if head.wrapping_sub(tail) >= self.capacity() {
                 // `head` may be older than `tail`; a fresh look tells "full" from "late".
@@ -74,7 +74,7 @@ impl<'a> Ring<'a> {
                 head = fresh;
                 continue;
             }
-            match self.head.compare_exchange_weak(head, head + 1, Ordering::Relaxed, Ordering::Relaxed) {
+            match swap(Site::HeadSwap, self.head, head, head + 1, Ordering::Relaxed) {
                 Ok(_) => return Some(head),
                 Err(current) => head = current,
             }
@@ -89,8 +89,7 @@ impl<'a> Ring<'a> {
     /// Consumer: what the cell of a position holds.
     pub(crate) fn read(self, position: u64) -> Cell {
         let cell = self.cell(position);
-        // SYNC POINT commit: with the release store in `commit`.
-        if cell[CELL_COMMIT].load(Ordering::Acquire) != position + 1 {
+        if cell[CELL_COMMIT].load(at(Site::CommitLoad, Ordering::Acquire)) != position + 1 {
             return Cell::Hole;
         }
         let length = cell[CELL_LENGTH].load(Ordering::Relaxed);
@@ -131,7 +130,7 @@ impl Filling<'_> {
     pub(crate) fn commit(self) {
         let length = ((self.used - CELL_PAYLOAD) as u64) << 32 | u64::from(self.sum.finish());
         self.cell[CELL_LENGTH].store(length, Ordering::Relaxed);
-        self.cell[CELL_COMMIT].store(self.position + 1, Ordering::Release); // SYNC POINT commit
+        self.cell[CELL_COMMIT].store(self.position + 1, at(Site::CommitStore, Ordering::Release));
     }
 }
 
@@ -162,7 +161,7 @@ impl Progress {
         while self.done.remove(&tail) {
             tail += 1;
         }
-        ring.tail.store(tail, Ordering::Release); // SYNC POINT reuse
+        ring.tail.store(tail, Ordering::Release);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Each change moves the version, so that a count recomputed from the slots is stored only if nothing moved meanwhile.
 //! The count never goes above the limit that its taker saw, and never below zero.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, Site, swap};
 
 /// One count.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ impl CountWord<'_> {
                 return Err(count);
             }
             let next = word.wrapping_add(ONE_VERSION + 1);
-            match self.0.compare_exchange_weak(word, next, Ordering::Release, Ordering::Relaxed) {
+            match swap(Site::CountSwap, self.0, word, next, Ordering::Release) {
                 Ok(_) => return Ok(()),
                 Err(current) => word = current,
             }
@@ -41,7 +41,7 @@ impl CountWord<'_> {
                 return false;
             }
             let next = word.wrapping_add(ONE_VERSION) - 1;
-            match self.0.compare_exchange_weak(word, next, Ordering::Release, Ordering::Relaxed) {
+            match swap(Site::CountSwap, self.0, word, next, Ordering::Release) {
                 Ok(_) => return true,
                 Err(current) => word = current,
             }

@@ -6,7 +6,7 @@
 //! looks at the tag again. Nobody waits for anybody: the only loop that watches another process is bounded.
 
 use super::layout::{B_KEY, BODY_WORDS};
-use crate::sync::{AtomicU64, Ordering, fence, spin_loop};
+use crate::sync::{AtomicU64, Ordering, Site, at, fence_at, spin_loop, swap};
 
 /// Tags in a window: two cache lines.
 pub(crate) const WINDOW: usize = if cfg!(loom) { 2 } else { 16 };
@@ -145,7 +145,7 @@ impl<'a> Slots<'a> {
 
     #[inline]
     fn tag(self, index: usize) -> Tag {
-        Tag(self.tags[index].load(Ordering::Acquire)) // SYNC POINT tag: with every release store of it
+        Tag(self.tags[index].load(at(Site::TagLoad, Ordering::Acquire)))
     }
 
     /// One word of a slot's body; `None` when the slot does not exist.
@@ -156,7 +156,7 @@ impl<'a> Slots<'a> {
     /// Whether the slot at `index`, whose tag was seen as `tag`, holds this very call.
     fn holds(self, index: usize, tag: Tag, key: CallKey) -> bool {
         let found = [0, 1].map(|word| self.bodies[index * BODY_WORDS + B_KEY + word].load(Ordering::Relaxed));
-        fence(Ordering::Acquire); // SYNC POINT reuse: with the release fence in `claim`
+        fence_at(Site::KeyLoadFence, Ordering::Acquire); // with the fence in `claim`
         found == key.0 && self.tags[index].load(Ordering::Relaxed) >> 8 == tag.0 >> 8
     }
 
@@ -164,7 +164,7 @@ impl<'a> Slots<'a> {
     fn elsewhere(self, key: CallKey, own: Option<usize>) -> Elsewhere {
         let (fingerprint, mut taking) = (Slots::fingerprint(key), None);
         let admitted = self.search(key, |index, cell| {
-            let tag = Tag(cell.load(Ordering::Acquire)); // SYNC POINT tag
+            let tag = Tag(cell.load(at(Site::TagLoad, Ordering::Acquire)));
             if tag.fingerprint() != fingerprint {
                 return None; // nearly always
             }
@@ -198,8 +198,9 @@ impl<'a> Slots<'a> {
         let Some(index) = self.search(key, |index, _| self.try_claim(index, key).then_some(index)) else {
             return self.find(key).unwrap_or(Claim::Full);
         };
-        // SYNC POINT twins: each twin stores its tag, passes a fence, then looks; so at least one sees the other.
-        fence(Ordering::SeqCst);
+        // Each twin stores its tag, passes a fence, then looks; so at least one sees the other. And whoever reads a
+        // word of the new body, which is written below, then sees that the tag has moved on.
+        fence_at(Site::TwinFence, Ordering::SeqCst);
         let own = SlotRef { index: index as u32, used: self.tag(index).used() };
         for attempt in 0..=PATIENCE {
             match self.elsewhere(key, Some(index)) {
@@ -226,12 +227,10 @@ impl<'a> Slots<'a> {
             return false;
         }
         let taking = Tag::new(Slots::fingerprint(key), tag.used().wrapping_add(1), SlotState::Taking);
-        self.tags[index].compare_exchange(tag.0, taking.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        swap(Site::TagClaim, &self.tags[index], tag.0, taking.0, Ordering::AcqRel).is_ok()
     }
 
     fn write_key(self, index: usize, key: CallKey) {
-        // SYNC POINT reuse: whoever reads a word of the new body then sees that the tag has moved on.
-        fence(Ordering::Release);
         for (word, &value) in key.0.iter().enumerate() {
             self.bodies[index * BODY_WORDS + B_KEY + word].store(value, Ordering::Relaxed);
         }
@@ -239,7 +238,7 @@ impl<'a> Slots<'a> {
 
     /// The tag of this use of a slot, or `None` when the slot has moved on.
     fn current(self, slot: SlotRef) -> Option<Tag> {
-        let tag = Tag(self.tags.get(slot.index as usize)?.load(Ordering::Acquire));
+        let tag = Tag(self.tags.get(slot.index as usize)?.load(at(Site::TagLoad, Ordering::Acquire)));
         (tag.used() == slot.used).then_some(tag)
     }
 
@@ -256,7 +255,7 @@ impl<'a> Slots<'a> {
             }
             let next = tag.with(to);
             let cell = &self.tags[slot.index as usize];
-            if cell.compare_exchange(tag.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            if swap(Site::TagSwap, cell, tag.0, next.0, at(Site::TagStore, Ordering::AcqRel)).is_ok() {
                 return true;
             }
         }
