@@ -132,7 +132,13 @@ fn main() {
 fn build() -> Result<(), String> {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?);
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    let kamailio = Installed::ask(&env::var("KAMAILIO_BIN").unwrap_or_else(|_| "kamailio".into()))?;
+    let bin = env::var("KAMAILIO_BIN").unwrap_or_else(|_| "kamailio".into());
+    // An upgrade of the package replaces this file.
+    let path = env::var_os("PATH").unwrap_or_default();
+    if let Some(found) = env::split_paths(&path).map(|dir| dir.join(&bin)).find(|file| file.is_file()) {
+        println!("cargo::rerun-if-changed={}", found.display());
+    }
+    let kamailio = Installed::ask(&bin)?;
 
     let list =
         KNOWN.iter().find(|(version, _)| *version == kamailio.version).map(|(_, list)| here.join(list));
@@ -180,7 +186,7 @@ fn find_headers(here: &Path, kamailio: &Installed) -> Result<PathBuf, String> {
 
 fn generate_bindings(here: &Path, headers: &Path, defines: &[String], to: &Path) -> Result<(), String> {
     // bindgen panics when it finds no libclang; ask first, so that the message names the cure.
-    if let Err(e) = clang_sys_load() {
+    if let Err(e) = load_libclang() {
         return Err(format!("libclang is missing ({e}): run `make deps`"));
     }
     let mut builder = bindgen::Builder::default()
@@ -207,8 +213,13 @@ fn generate_bindings(here: &Path, headers: &Path, defines: &[String], to: &Path)
     bindings.write_to_file(to).map_err(|e| format!("{}: {e}", to.display()))
 }
 
-fn clang_sys_load() -> Result<(), String> {
-    std::panic::catch_unwind(bindgen::clang_version)
+/// Whether libclang can be loaded; the error is the first line of bindgen's complaint.
+fn load_libclang() -> Result<(), String> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let loaded = std::panic::catch_unwind(bindgen::clang_version);
+    std::panic::set_hook(hook);
+    loaded
         .map(drop)
         .map_err(|p| p.downcast_ref::<String>().cloned().unwrap_or_else(|| "cannot be loaded".into()))
         .map_err(|text| text.lines().next().unwrap_or_default().to_owned())

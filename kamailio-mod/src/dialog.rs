@@ -70,7 +70,9 @@ pub(crate) fn created(dialog: *mut sys::dlg_cell, params: *mut sys::dlg_cb_param
         let fresh = judgement.key == request.key() && !judgement.again && !judgement.bound;
         let Some(slot) = judgement.slot.filter(|_| fresh) else { return };
         let cseq = request.cseq().unwrap_or(0);
-        process.judgement.bound = tie(process, dialog, slot);
+        // Even when dialog took no callback: the slot knows its dialog, and trunkd sees when that is gone.
+        process.judgement.bound = true;
+        tie(process, dialog, slot);
         save(process, dialog, slot, cseq);
     });
 }
@@ -125,11 +127,11 @@ pub(crate) fn event(dialog: *mut sys::dlg_cell, event: i32, params: *mut sys::dl
             }
         }
         sys::DLGCB_CONFIRMED_NA => {
-            process.ready = ready::LastReady::default();
+            process.ready = None;
             confirmed(process, slot);
         }
         sys::DLGCB_FAILED => {
-            let how = failed(process, params.req, reply);
+            let how = failed(process, slot, params.req, reply);
             ending::end(process, slot, how);
         }
         sys::DLGCB_TERMINATED => {
@@ -166,8 +168,13 @@ fn destroyed(state: u32, stopping: bool) -> Option<EndCause> {
     }
 }
 
-fn failed(process: &mut Process, request: *mut sys::sip_msg, reply: Option<SipMsg<'_>>) -> How {
-    let answer = ready::final_answer(process, request, reply);
+fn failed(
+    process: &mut Process,
+    slot: SlotRef,
+    request: *mut sys::sip_msg,
+    reply: Option<SipMsg<'_>>,
+) -> How {
+    let answer = ready::final_answer(process, slot, request, reply);
     let q850 = reply.map_or(0, |reply| reply.q850());
     let (by, cause) = match (answer.cancelled, reply, answer.code) {
         (true, ..) => (Party::Caller, EndCause::Cancel),

@@ -17,7 +17,6 @@ use crate::judgement::Judgement;
 use crate::log::{Level, once};
 use crate::params::{FailMode, Params};
 use crate::process::{self, Process};
-use crate::ready::LastReady;
 use crate::verdict::Start;
 use crate::{abi, dialog, guard, sys};
 
@@ -60,8 +59,7 @@ pub(crate) fn mod_init() -> Start {
         let text = "auth.so is not loaded before trunk.so: calls that need a password cannot prove one";
         once(Level::Warn, format_args!("{text}"));
     }
-    let process =
-        Process { instance, binds, digest, judgement: Judgement::NONE, ready: LastReady::default() };
+    let process = Process { instance, binds, digest, judgement: Judgement::NONE, ready: None };
     process::install(process, params.fail_mode == FailMode::Open);
     Start::Good
 }

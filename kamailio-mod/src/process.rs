@@ -26,7 +26,7 @@ pub(crate) struct Process {
     /// What was decided about the message in hand, for `$trunk(...)`, `trunk_route()` and the dialog.
     pub(crate) judgement: Judgement,
     /// The answer that tm is about to send, for the dialog callback that follows it.
-    pub(crate) ready: LastReady,
+    pub(crate) ready: Option<LastReady>,
 }
 
 struct Cell(RefCell<Option<Process>>);

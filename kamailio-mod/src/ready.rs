@@ -12,7 +12,8 @@
 //! dialog hears of the final answer in `RESPONSE_READY` too and is told only the reply message, which is a marker
 //! without a status when tm made the answer itself (timeout, CANCEL, script). tm runs the newest registration first. So
 //! ours for `RESPONSE_READY` is registered when the first branch is made, after dialog's, and leaves the status in this
-//! process for the dialog callback that follows at once. It must never keep a pointer to use it: addresses are only compared.
+//! process for the dialog callback that follows at once. It must never keep a pointer: a call is known by its slot, whose
+//! reference is never used twice.
 
 use trunk_admission::live::SlotRef;
 
@@ -21,10 +22,10 @@ use crate::msg::SipMsg;
 use crate::process::{self, Process};
 use crate::{abi, route, sys};
 
-/// The final answer that tm is about to send for the INVITE at `request`.
-#[derive(Clone, Copy, Debug, Default)]
+/// The final answer that tm is about to send for the INVITE of a call.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct LastReady {
-    request: usize,
+    slot: SlotRef,
     answer: FinalAnswer,
 }
 
@@ -84,7 +85,7 @@ pub(crate) fn tm_event(t: *mut sys::cell, event: i32, params: *mut sys::tmcb_par
         sys::TMCB_RESPONSE_READY => {
             let code = u16::try_from(params.code).unwrap_or(0);
             let answer = FinalAnswer { code, cancelled: cancelled(cell) };
-            process.ready = LastReady { request: params.req.addr(), answer };
+            process.ready = Some(LastReady { slot, answer });
         }
         _ => {}
     });
@@ -105,17 +106,17 @@ fn cancelled(cell: &sys::cell) -> bool {
     u32::from(cell.flags) & sys::T_CANCELED != 0
 }
 
-/// The final answer to the INVITE at `request`, as the dialog callback that is running now must report it.
+/// The final answer to the call's INVITE, as the dialog callback that is running now must report it.
 ///
 /// Without a branch there was no `RESPONSE_READY` of ours: then the script answered, and tm's transaction in hand is
 /// the INVITE's own. (While a CANCEL is being handled it is the CANCEL's, hence the comparison.)
 pub(crate) fn final_answer(
     process: &mut Process,
+    slot: SlotRef,
     request: *mut sys::sip_msg,
     reply: Option<SipMsg<'_>>,
 ) -> FinalAnswer {
-    let ready = core::mem::take(&mut process.ready);
-    if ready.request == request.addr() && ready.request != 0 {
+    if let Some(ready) = process.ready.take().filter(|ready| ready.slot == slot) {
         return ready.answer;
     }
     if let Some(code) = reply.and_then(|reply| reply.status()) {
@@ -130,7 +131,7 @@ pub(crate) fn final_answer(
 }
 
 /// The transaction tm has in hand in this process.
-pub(crate) fn current(process: &Process) -> Option<&sys::cell> {
+fn current(process: &Process) -> Option<&sys::cell> {
     const UNDEFINED: usize = usize::MAX; // T_UNDEFINED in modules/tm/h_table.h
     // SAFETY: returns a pointer that tm keeps.
     let cell = unsafe { process.binds.tm.t_gett?() };
