@@ -45,20 +45,17 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.lines.iter().map(|line| line.what.len()).max().unwrap_or(0);
+        let widest =
+            |text: fn(&Line) -> &str| self.lines.iter().map(|line| text(line).len()).max().unwrap_or(0);
+        let (what, expected) = (widest(|line| &line.what), widest(|line| &line.expected).max(SHOULD.len()));
+        writeln!(f, "    {:what$}  {SHOULD:expected$}  what happened", "")?;
         for line in &self.lines {
-            if line.matches() {
-                writeln!(f, "    {:width$}  {}", line.what, line.seen)?;
-            } else {
-                writeln!(
-                    f,
-                    "  ! {:width$}  {}",
-                    line.what,
-                    if line.seen.is_empty() { "(nothing)" } else { &line.seen }
-                )?;
-                writeln!(f, "    {:width$}  should have been: {}", "", line.expected)?;
-            }
+            let mark = if line.matches() { ' ' } else { '!' };
+            let seen = if line.seen.is_empty() { "(nothing)" } else { &line.seen };
+            writeln!(f, "  {mark} {:what$}  {:expected$}  {seen}", line.what, line.expected)?;
         }
         Ok(())
     }
 }
+
+const SHOULD: &str = "what should";
