@@ -32,8 +32,13 @@ pub(crate) struct Host {
 }
 
 /// Waits until `done` has an answer.
-pub(crate) fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn until<T>(what: &str, done: impl FnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, what, done)
+}
+
+/// The same with another patience.
+pub(crate) fn until_within<T>(patience: Duration, what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = done() {
             return answer;
@@ -135,6 +140,7 @@ request_route {
 	remove_hf("Proxy-Authorization");
 	if (!trunk_route()) route(REFUSE);
 	append_hf("X-Gateway: $trunk(gateway) $trunk(attempts) $trunk(uid) $trunk(id) $trunk(account)\r\n");
+	if ($rU == "patient") t_set_fr(600000, 600000);
 	t_on_failure("FAILED");
 	if (!t_relay()) sl_reply_error();
 }
@@ -175,7 +181,19 @@ impl Host {
             let _ = probe.send_to(options.as_bytes(), host.address);
             probe.recv(&mut [0; 2048]).ok()
         });
+        until("all processes run", || host.has_all_processes().then_some(()));
         host
+    }
+
+    /// Whether every process has been forked and initialised. Before that Kamailio can lose a SIGTERM: a child that gets
+    /// it between `fork` and its first instruction takes itself for the main process, which then waits for it.
+    fn has_all_processes(&self) -> bool {
+        let log = self.log();
+        let (_, wanted) = log.split_once("processes (at least): ").expect("the core says so before it forks");
+        let wanted: usize =
+            wanted.split(' ').next().and_then(|number| number.parse().ok()).expect("a number");
+        let answer = self.rpc("core.psa", "").replace(['\t', ' '], "");
+        answer.matches("\"status\":1").count() >= wanted
     }
 
     /// Starts Kamailio with a configuration that it must refuse; its log.
@@ -226,7 +244,10 @@ impl Host {
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let question =
             format!("{{\"jsonrpc\": \"2.0\", \"method\": \"{method}\", \"params\": [{params}], \"id\": 1}}");
-        socket.send_to(question.as_bytes(), self.dir.join("rpc.sock")).expect("the question goes out");
+        // The socket is there as soon as its process is.
+        until("the RPC process listens", || {
+            socket.send_to(question.as_bytes(), self.dir.join("rpc.sock")).ok()
+        });
         let mut answer = [0; 65_535];
         let length = socket.recv(&mut answer).expect("an answer");
         String::from_utf8_lossy(&answer[..length]).into_owned()

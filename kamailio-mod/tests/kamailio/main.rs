@@ -15,3 +15,4 @@ mod panics;
 mod restart;
 mod sip;
 mod site;
+mod slow;
