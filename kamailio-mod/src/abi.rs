@@ -45,7 +45,7 @@ pub static exports: Shared<sys::module_exports> = Shared(sys::module_exports {
 static COMMANDS: Shared<[sys::cmd_export; 4]> = Shared([
     command(c"trunk_admit", trunk_admit, sys::REQUEST_ROUTE),
     command(c"trunk_route", trunk_route, sys::REQUEST_ROUTE),
-    command(c"trunk_next", trunk_next, sys::REQUEST_ROUTE | sys::FAILURE_ROUTE),
+    command(c"trunk_next", trunk_next, sys::FAILURE_ROUTE),
     sys::cmd_export {
         name: ptr::null_mut(),
         function: None,
