@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::crash;
 use crate::error::OpenError;
 use crate::map::{Map, wall_ms};
 use crate::sync::{AtomicU64, Ordering, Site, at};
@@ -87,9 +88,14 @@ impl Control {
             _ => {}
         }
         let map = Map::create(&aside, WORDS).map_err(io)?;
+        crash::point("control.made");
         map.shared_words()[C_LAYOUT].store(LAYOUT, Ordering::Relaxed);
+        crash::point("control.layout");
         map.shared_words()[C_MAGIC].store(MAGIC, Ordering::Release);
-        std::fs::rename(&aside, &path).map_err(io)
+        crash::point("control.magic");
+        std::fs::rename(&aside, &path).map_err(io)?;
+        crash::point("control.renamed");
+        Ok(())
     }
 
     fn checked(map: Map, path: &Path) -> Result<Control, OpenError> {
@@ -125,8 +131,11 @@ impl Control {
     /// Names images that are complete. The one store that makes a change real.
     pub(crate) fn name(&self, pair: Pair, revision: u64) {
         self.word(C_REVISION).store(revision, Ordering::Relaxed);
+        crash::point("control.revision");
         self.word(C_PUBLISHED_MS).store(wall_ms(), Ordering::Relaxed);
+        crash::point("control.time");
         pair.store(self.word(C_PAIR));
+        crash::point("control.named");
     }
 
     pub(crate) fn heartbeat(&self, wall_ms: u64) {

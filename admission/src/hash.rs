@@ -3,9 +3,8 @@
 //! Keys are random per file, so that nobody who chooses a Call-ID, a user name or a prefix can choose its bucket.
 //! The check sum finds damage, not malice.
 
-use core::hash::Hasher;
-
 use siphasher::sip::SipHasher13;
+use siphasher::sip128::SipHasher13 as SipHasher128;
 
 /// The two secret words of a keyed hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,44 +12,39 @@ pub(crate) struct Keys(pub(crate) u64, pub(crate) u64);
 
 /// What a key stands for; the same bytes hash differently in each space.
 #[derive(Clone, Copy, Debug)]
-#[repr(u8)]
+#[repr(u64)]
 pub(crate) enum Space {
     Host = 1,
     User = 2,
     Credential = 3,
-    Call = 4,
+    Tag = 4,
 }
 
 impl Keys {
-    /// Hash of byte strings in one space (SipHash-1-3). Lengths are mixed in, so that no two lists of parts are one.
+    /// Hash of a byte string in one space (SipHash-1-3).
     #[inline]
-    pub(crate) fn bytes(self, space: Space, parts: &[&[u8]]) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
-        hasher.write_u8(space as u8);
-        for part in parts {
-            hasher.write(part);
-            hasher.write_u32(part.len() as u32);
-        }
-        hasher.finish()
+    pub(crate) fn bytes(self, space: Space, bytes: &[u8]) -> u64 {
+        SipHasher13::new_with_keys(self.0 ^ space as u64, self.1).hash(bytes)
     }
 
     /// Hash of a host name that is already in lower case (RFC 3261 section 19.1.4: hosts compare without case).
     #[inline]
     pub(crate) fn host(self, folded: &[u8]) -> u64 {
-        self.bytes(Space::Host, &[folded])
+        self.bytes(Space::Host, folded)
     }
 
-    /// Hash of byte strings in 128 bits (SipHash-1-3-128).
+    /// Hash of a digest user of a trunk.
     #[inline]
-    pub(crate) fn wide(self, space: Space, parts: &[&[u8]]) -> [u64; 2] {
-        let mut hasher = siphasher::sip128::SipHasher13::new_with_keys(self.0, self.1);
-        hasher.write_u8(space as u8);
-        for part in parts {
-            hasher.write(part);
-            hasher.write_u32(part.len() as u32);
-        }
-        let hash = siphasher::sip128::Hasher128::finish128(&hasher);
-        [hash.h1, hash.h2]
+    pub(crate) fn credential(self, trunk: u32, username: &[u8]) -> u64 {
+        self.pair(self.bytes(Space::Credential, username), u64::from(trunk))
+    }
+
+    /// Hash of a call in 128 bits (SipHash-1-3-128 of its Call-ID, then its tag and number).
+    #[inline]
+    pub(crate) fn call(self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> [u64; 2] {
+        let call = SipHasher128::new_with_keys(self.0, self.1).hash(call_id);
+        let tag = self.bytes(Space::Tag, from_tag);
+        [self.pair(call.h1, tag ^ u64::from(cseq)), self.pair(call.h2, tag.rotate_left(32) ^ u64::from(cseq))]
     }
 
     /// Hash of one word: two rounds of multiply and fold around the keys.
@@ -120,10 +114,19 @@ mod tests {
     const KEYS: Keys = Keys(11, 22);
 
     #[test]
-    fn parts_never_run_together_and_spaces_never_meet() {
-        assert_ne!(KEYS.wide(Space::Call, &[b"ab", b"c"]), KEYS.wide(Space::Call, &[b"a", b"bc"]));
-        assert_ne!(KEYS.bytes(Space::User, &[b"ab", b"c"]), KEYS.bytes(Space::User, &[b"a", b"bc"]));
-        assert_ne!(KEYS.bytes(Space::User, &[b"ab"]), KEYS.bytes(Space::Host, &[b"ab"]));
+    fn spaces_never_meet_and_every_part_of_a_call_counts() {
+        assert_ne!(KEYS.bytes(Space::User, b"ab"), KEYS.bytes(Space::Host, b"ab"));
+        assert_ne!(KEYS.credential(1, b"ab"), KEYS.credential(2, b"ab"));
+        let calls = [
+            KEYS.call(b"id", b"tag", 1),
+            KEYS.call(b"id", b"tag", 2),
+            KEYS.call(b"id", b"tah", 1),
+            KEYS.call(b"ie", b"tag", 1),
+            KEYS.call(b"idtag", b"", 1),
+        ];
+        for (index, call) in calls.iter().enumerate() {
+            assert!(calls[..index].iter().all(|other| other[0] != call[0] && other[1] != call[1]));
+        }
     }
 
     #[test]

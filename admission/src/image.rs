@@ -6,7 +6,9 @@
 //! range reads as 0 and matches nothing.
 
 mod build;
+mod find;
 mod index;
+mod keys;
 mod layout;
 mod prefix;
 mod read;
@@ -20,7 +22,8 @@ pub use text::{Label, Text};
 
 pub(crate) use text::Folded;
 
-pub(crate) use layout::VALUE_LIVE;
-pub(crate) use prefix::Address;
-pub(crate) use read::Found;
+pub(crate) use build::{BaseWords, Changes, Owners, Settings, build_overlay, build_whole, distinct_prefixes};
+pub(crate) use find::Found;
+pub(crate) use layout::{VALUE_AMBIGUOUS, VALUE_LIVE};
+pub(crate) use prefix::{Address, Prefix};
 pub(crate) use records::AccountView;

@@ -9,7 +9,6 @@ use crate::control::{Control, Pair};
 use crate::decide::{self, Admission, Attempt, Identity, Now, Proof, Refusal, Verdict};
 use crate::error::OpenError;
 use crate::events::{EventOut, Producer, Pushed};
-use crate::hash::Space;
 use crate::image::{Check, Ha1, Label, Text};
 use crate::live::health::{Fitness, HealthWord, Outcome};
 use crate::live::process::Counter;
@@ -215,7 +214,7 @@ impl Instance {
 
     /// The key of a call: the same for every copy of one INVITE, wherever it is met (RFC 3261 section 8.2.2.2).
     pub fn call_key(&self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> CallKey {
-        CallKey(self.live.keys().wide(Space::Call, &[call_id, from_tag, &cseq.to_be_bytes()]))
+        CallKey(self.live.keys().call(call_id, from_tag, cseq))
     }
 
     /// Whose call it is and what the caller must prove. Takes nothing; call [`Instance::refresh`] before.

@@ -15,6 +15,11 @@
 //! This crate knows no SIP, no serialisation framework and no runtime. `unsafe` is in `map` alone.
 
 mod control;
+#[cfg(feature = "crash-points")]
+#[doc(hidden)]
+pub mod crash;
+#[cfg(not(feature = "crash-points"))]
+mod crash;
 mod decide;
 mod error;
 pub mod events;

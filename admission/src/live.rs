@@ -26,6 +26,7 @@ pub use slots::{CallKey, SlotRef, SlotState};
 pub use sweep::{Reclaimed, SlotView};
 pub(crate) use sweep::{uid_from_words as uid_bytes, uid_to_words as uid_words};
 
+use crate::crash;
 use crate::error::OpenError;
 use crate::hash::Keys;
 use crate::map::{Map, wall_ms};
@@ -89,6 +90,7 @@ impl Live {
             _ => {}
         }
         let map = Map::create(&aside, capacity.words()).map_err(io)?;
+        crash::point("live.made");
         let mut seed = [0; 16];
         fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut seed)).map_err(io)?;
         let words = map.shared_words();
@@ -104,9 +106,13 @@ impl Live {
         ];
         for (index, value) in header {
             words[index].store(value, Ordering::Relaxed);
+            crash::point("live.header");
         }
         words[L_MAGIC].store(MAGIC, Ordering::Release);
-        fs::rename(&aside, path).map_err(|error| OpenError::io(path, error))
+        crash::point("live.magic");
+        fs::rename(&aside, path).map_err(|error| OpenError::io(path, error))?;
+        crash::point("live.renamed");
+        Ok(())
     }
 
     /// For the daemon: the file as it is. [`OpenError::Missing`] until Kamailio has started once.
@@ -146,17 +152,23 @@ impl Live {
     fn begin_epoch(&self) {
         for line in self.all_lines() {
             line.calls().reset();
+            crash::point("epoch.reset");
         }
         self.slots_used().reset();
+        crash::point("epoch.slots");
         let slots = self.slots();
         for (slot, state) in slots.in_use() {
             if state == SlotState::Taking {
                 slots.abandon(slot);
+                crash::point("epoch.abandoned");
             }
         }
         self.word(L_MAIN_PID).store(u64::from(std::process::id()), Ordering::Relaxed);
+        crash::point("epoch.pid");
         self.word(L_EPOCH_START_MS).store(wall_ms(), Ordering::Relaxed);
+        crash::point("epoch.time");
         self.word(L_EPOCH).fetch_add(1, Ordering::Release);
+        crash::point("epoch.begun");
     }
 
     fn all_lines(&self) -> impl Iterator<Item = Line<'_>> {
@@ -208,6 +220,7 @@ impl Live {
     /// Says that every dialog that Kamailio restored in this epoch has been adopted.
     pub(crate) fn mark_restored(&self) {
         self.word(L_RESTORED_EPOCH).store(self.epoch(), Ordering::Release);
+        crash::point("epoch.restored");
     }
 
     /// Whether that has been said: from then on a slot of an earlier epoch is an orphan.

@@ -205,9 +205,7 @@ fn text(out: &mut impl Sink, text: &[u8], most: usize) {
     let (whole, rest) = text.as_chunks::<8>();
     whole.iter().for_each(|chunk| out.word(u64::from_le_bytes(*chunk)));
     if !rest.is_empty() {
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        out.word(u64::from_le_bytes(last));
+        out.word(rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)));
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::codec::{DecodeError, Event, EventOut};
 use super::ring::{CELL_WORDS, Cell, Progress, Pushed, Ring};
+use crate::crash;
 use crate::error::OpenError;
 use crate::map::Map;
 use crate::sync::{AtomicU64, Ordering};
@@ -84,6 +85,7 @@ impl Producer {
         }
         let head = ring(&map).head.load(Ordering::Acquire);
         word(&map, E_DEAD_BELOW).store(head, Ordering::Release);
+        crash::point("events.dead");
         Ok(Producer(map))
     }
 
@@ -119,14 +121,19 @@ fn create(dir: &Path, cells: u32) -> Result<(), OpenError> {
         _ => {}
     }
     let map = Map::create(&aside, HEADER_WORDS + cells as usize * CELL_WORDS).map_err(io)?;
+    crash::point("events.made");
     let mut id = [0; 8];
     fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut id)).map_err(io)?;
     word(&map, E_CELLS).store(u64::from(cells), Ordering::Relaxed);
     // 63 bits: an id fits the integer of every database.
     word(&map, E_RING_ID).store(u64::from_ne_bytes(id) >> 1, Ordering::Relaxed);
     word(&map, E_LAYOUT).store(LAYOUT, Ordering::Relaxed);
+    crash::point("events.header");
     word(&map, E_MAGIC).store(MAGIC, Ordering::Release);
-    fs::rename(&aside, &path).map_err(io)
+    crash::point("events.magic");
+    fs::rename(&aside, &path).map_err(io)?;
+    crash::point("events.renamed");
+    Ok(())
 }
 
 fn fill(map: &Map) -> (u64, u64) {
@@ -181,7 +188,9 @@ impl Consumer {
     pub fn acknowledge(&mut self, records: &[Record]) {
         let lost = records.iter().filter(|record| record.event == Err(DecodeError::Lost)).count();
         word(&self.map, E_LOST).fetch_add(lost as u64, Ordering::Relaxed);
+        crash::point("ring.lost");
         self.progress.acknowledge(ring(&self.map), records.iter().map(|record| record.sequence));
+        crash::point("ring.tail");
     }
 
     /// Cells, and how many of them wait to be read.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::crash;
 use crate::hash::RecordSum;
 use crate::sync::{AtomicU64, Ordering, Site, at, swap};
 
@@ -83,6 +84,7 @@ impl<'a> Ring<'a> {
 
     /// Producer: begins to fill the cell of its position.
     pub(crate) fn fill(self, position: u64) -> Filling<'a> {
+        crash::point("ring.reserved");
         Filling { cell: self.cell(position), position, used: CELL_PAYLOAD, sum: RecordSum::new(position) }
     }
 
@@ -121,6 +123,7 @@ impl Filling<'_> {
     pub(crate) fn word(&mut self, value: u64) {
         if let Some(word) = self.cell.get(self.used) {
             word.store(value, Ordering::Relaxed);
+            crash::point("ring.word");
             self.sum.add(value);
             self.used += 1;
         }
@@ -130,7 +133,9 @@ impl Filling<'_> {
     pub(crate) fn commit(self) {
         let length = ((self.used - CELL_PAYLOAD) as u64) << 32 | u64::from(self.sum.finish());
         self.cell[CELL_LENGTH].store(length, Ordering::Relaxed);
+        crash::point("ring.length");
         self.cell[CELL_COMMIT].store(self.position + 1, at(Site::CommitStore, Ordering::Release));
+        crash::point("ring.committed");
     }
 }
 

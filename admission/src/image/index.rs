@@ -52,24 +52,43 @@ fn probe(table: Words<'_>, hash: u64) -> impl Iterator<Item = u64> + '_ {
         .take_while(|&word| word != 0)
 }
 
+/// What [`build`] made.
+pub(super) struct Built {
+    /// The table; `None` when no size kept every search within the bound.
+    pub(super) table: Option<Vec<u64>>,
+    /// Of an index: entries with one fingerprint that met in a search. Whoever can compare their keys finds doubles here.
+    pub(super) suspects: Vec<(usize, usize)>,
+}
+
 /// Builds a table of `(hash, bucket word)` pairs; bigger and bigger until no search is longer than the bound.
-pub(super) fn build(pairs: &[(u64, u64)]) -> Option<Vec<u64>> {
+pub(super) fn build(pairs: &[(u64, u64)], index: bool) -> Built {
     let mut buckets = buckets_for(pairs.len());
+    let mut suspects = Vec::new();
     for _ in 0..4 {
-        if let Some(table) = try_build(pairs, buckets) {
-            return Some(table);
+        suspects.clear();
+        if let Some(table) = try_build(pairs, buckets, index.then_some(&mut suspects)) {
+            return Built { table: Some(table), suspects };
         }
         buckets *= 2;
     }
-    None
+    Built { table: None, suspects }
 }
 
-fn try_build(pairs: &[(u64, u64)], buckets: usize) -> Option<Vec<u64>> {
+fn try_build(
+    pairs: &[(u64, u64)],
+    buckets: usize,
+    mut suspects: Option<&mut Vec<(usize, usize)>>,
+) -> Option<Vec<u64>> {
     let mut table = vec![0; buckets];
     for &(hash, word) in pairs {
         let mut bucket = first_bucket(hash, buckets);
         let mut probes = 1;
         while table[bucket] != 0 {
+            if let Some(suspects) = &mut suspects {
+                if table[bucket] >> 32 == word >> 32 {
+                    suspects.push((entry_of(word), entry_of(table[bucket])));
+                }
+            }
             // One short of the bound, so that a miss also finds an empty bucket within it.
             if probes + 1 >= MAX_PROBES {
                 return None;
@@ -85,4 +104,9 @@ fn try_build(pairs: &[(u64, u64)], buckets: usize) -> Option<Vec<u64>> {
 /// The bucket word of an index.
 pub(super) fn entry_word(hash: u64, entry: usize) -> u64 {
     hash & 0xffff_ffff_0000_0000 | (entry as u64 + 1)
+}
+
+/// The entry that a bucket word names; the word is not 0.
+fn entry_of(word: u64) -> usize {
+    (word as u32).wrapping_sub(1) as usize
 }

@@ -40,6 +40,8 @@ pub(super) const H_NODE_INTERVAL: usize = 13;
 pub(super) const H_NODE_LIMITS: usize = 14;
 /// Which prefix lengths occur among all sources: three words as in [`super::prefix::Lengths`].
 pub(super) const H_LENGTHS: usize = 15;
+/// Trunks of the whole table, of which an overlay holds only the changed ones.
+pub(super) const H_TRUNKS: usize = 18;
 /// One word for each section: offset in the high half, length in the low half, both in words.
 pub(super) const H_SECTIONS: usize = 20;
 /// Sum over all other header words.

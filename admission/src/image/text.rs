@@ -82,10 +82,12 @@ impl<'a> Stored<'a> {
     pub(super) fn copy<const ROOM: usize>(self) -> Text<ROOM> {
         let mut text = Text::EMPTY;
         let length = self.length.min(ROOM);
-        for (index, chunk) in text.bytes[..length].chunks_mut(WORD).enumerate() {
-            let word = self.strings.at(index).to_le_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
+        let (whole, rest) = text.bytes[..length].as_chunks_mut::<WORD>();
+        for (chunk, word) in whole.iter_mut().zip(self.strings.iter()) {
+            *chunk = word.to_le_bytes();
         }
+        let last = self.strings.at(whole.len()).to_le_bytes();
+        rest.iter_mut().zip(last).for_each(|(byte, stored)| *byte = stored);
         text.length = length as u8;
         text
     }

@@ -6,6 +6,7 @@
 use super::layout::*;
 use super::sweep::{uid_from_words, uid_to_words};
 use super::{CallKey, Live, Scope, SlotRef, SlotState};
+use crate::crash;
 use crate::image::TrunkRef;
 use crate::live::slots::Claim;
 use crate::sync::Ordering;
@@ -72,6 +73,7 @@ impl Live {
         ];
         for (word, value) in body {
             self.set(slot, word, value);
+            crash::point("slot.filled");
         }
     }
 
@@ -108,8 +110,10 @@ impl Live {
     /// The call was answered; `false` when that was known or the call is over.
     pub(crate) fn answered(&self, slot: SlotRef, wall_ms: u64) -> bool {
         let first = self.slots().advance(slot, &[SlotState::Ringing], SlotState::Answered);
+        crash::point("call.answered");
         if first {
             self.set(slot, B_ANSWER_MS, wall_ms);
+            crash::point("call.answer-time");
         }
         first
     }
@@ -118,6 +122,7 @@ impl Live {
     pub(crate) fn bind_dialog(&self, slot: SlotRef, entry: u32, id: u32) {
         if self.call(slot).is_some() {
             self.set(slot, B_DIALOG, u64::from(entry) << 32 | u64::from(id));
+            crash::point("call.bound");
         }
     }
 
@@ -132,6 +137,7 @@ impl Live {
     pub(crate) fn finish_end(&self, ending: Ending) -> u32 {
         let underflows = self.give_counts(ending.0.slot);
         self.slots().advance(ending.0.slot, &[SlotState::Ending], SlotState::Free);
+        crash::point("end.freed");
         underflows
     }
 
@@ -153,14 +159,19 @@ impl Live {
             [Some(Scope::Trunk(call.trunk_live)), call.account_live.map(Scope::Account), Some(Scope::Node)];
         for line in scopes.into_iter().flatten().filter_map(|scope| self.line(scope)) {
             let _ = line.calls().take(None);
+            crash::point("adopt.counted");
         }
         let _ = self.slots_used().take(None);
+        crash::point("adopt.counted");
         self.set(slot, B_EPOCH, self.epoch());
+        crash::point("adopt.epoch");
         if !kept {
             let gateway = u64::from(call.gateway_live) << 32 | u64::from(call.attempts);
             self.set(slot, B_GATEWAY, gateway);
+            crash::point("adopt.gateway");
             let state = if call.answer_wall_ms == 0 { SlotState::Ringing } else { SlotState::Answered };
             self.slots().advance(slot, &[SlotState::Taking], state);
+            crash::point("adopt.published");
         }
         Some(slot)
     }

@@ -120,7 +120,7 @@ impl<'a> Slots<'a> {
         Slots { tags, bodies }
     }
 
-    /// Where the two windows of a call begin; the same one twice counts once.
+    /// Where the two windows of a call begin; they may be one.
     #[inline]
     fn windows(self, key: CallKey) -> [usize; 2] {
         let windows = (self.tags.len() / WINDOW) as u64;
@@ -128,15 +128,18 @@ impl<'a> Slots<'a> {
             .map(|hash| ((hash & 0xffff_ffff) * windows >> 32) as usize * WINDOW)
     }
 
-    /// Asks `question` of every tag where a call may stand, first window first, until it answers.
+    /// Which tags of a window have this fingerprint, one bit each: nearly always none, found without a branch.
     #[inline]
-    fn search<T>(self, key: CallKey, mut question: impl FnMut(usize, &AtomicU64) -> Option<T>) -> Option<T> {
-        let [first, second] = self.windows(key);
-        let mut window = |from: usize| {
-            let tags = self.tags.get(from..from + WINDOW)?;
-            tags.iter().zip(from..).find_map(|(tag, index)| question(index, tag))
+    fn alike(self, window: usize, fingerprint: u32) -> u32 {
+        let Some(tags) = self.tags.get(window..).and_then(|tags| tags.first_chunk::<WINDOW>()) else {
+            return 0;
         };
-        window(first).or_else(|| if second == first { None } else { window(second) })
+        let mut alike = 0;
+        for (bit, cell) in tags.iter().enumerate() {
+            let tag = Tag(cell.load(Ordering::Relaxed));
+            alike |= u32::from(tag.fingerprint() == fingerprint) << bit;
+        }
+        alike
     }
 
     fn fingerprint(key: CallKey) -> u32 {
@@ -162,26 +165,26 @@ impl<'a> Slots<'a> {
 
     /// Looks for the call elsewhere than at `own`.
     fn elsewhere(self, key: CallKey, own: Option<usize>) -> Elsewhere {
-        let (fingerprint, mut taking) = (Slots::fingerprint(key), None);
-        let admitted = self.search(key, |index, cell| {
-            let tag = Tag(cell.load(at(Site::TagLoad, Ordering::Acquire)));
-            if tag.fingerprint() != fingerprint {
-                return None; // nearly always
+        let mut taking = None;
+        let [first, second] = self.windows(key);
+        for window in [Some(first), (second != first).then_some(second)].into_iter().flatten() {
+            let mut alike = self.alike(window, Slots::fingerprint(key));
+            while alike != 0 {
+                let index = window + alike.trailing_zeros() as usize;
+                alike &= alike - 1;
+                let tag = self.tag(index);
+                if Some(index) == own || tag.fingerprint() != Slots::fingerprint(key) {
+                    continue;
+                }
+                if tag.carries_call() && self.holds(index, tag, key) {
+                    return Elsewhere::Admitted(SlotRef { index: index as u32, used: tag.used() });
+                }
+                if tag.state() == Some(SlotState::Taking) {
+                    taking = taking.or(Some(index));
+                }
             }
-            if Some(index) == own {
-                return None;
-            }
-            if tag.state() == Some(SlotState::Taking) {
-                taking = taking.or(Some(index));
-            }
-            let here = tag.carries_call() && self.holds(index, tag, key);
-            here.then(|| SlotRef { index: index as u32, used: tag.used() })
-        });
-        match (admitted, taking) {
-            (Some(slot), _) => Elsewhere::Admitted(slot),
-            (None, Some(index)) => Elsewhere::Taking(index),
-            (None, None) => Elsewhere::Nowhere,
         }
+        taking.map_or(Elsewhere::Nowhere, Elsewhere::Taking)
     }
 
     /// Whether this call is already admitted or being judged.
@@ -195,7 +198,8 @@ impl<'a> Slots<'a> {
 
     /// Claims a free slot for a call that nobody else has.
     pub(crate) fn claim(self, key: CallKey) -> Claim {
-        let Some(index) = self.search(key, |index, _| self.try_claim(index, key).then_some(index)) else {
+        let mut places = self.windows(key).into_iter().flat_map(|window| window..window + WINDOW);
+        let Some(index) = places.find(|&index| self.try_claim(index, key)) else {
             return self.find(key).unwrap_or(Claim::Full);
         };
         // Each twin stores its tag, passes a fence, then looks; so at least one sees the other. And whoever reads a
@@ -222,12 +226,13 @@ impl<'a> Slots<'a> {
     }
 
     fn try_claim(self, index: usize, key: CallKey) -> bool {
-        let tag = self.tag(index);
+        let Some(cell) = self.tags.get(index) else { return false };
+        let tag = Tag(cell.load(at(Site::TagLoad, Ordering::Acquire)));
         if tag.state() != Some(SlotState::Free) {
             return false;
         }
         let taking = Tag::new(Slots::fingerprint(key), tag.used().wrapping_add(1), SlotState::Taking);
-        swap(Site::TagClaim, &self.tags[index], tag.0, taking.0, Ordering::AcqRel).is_ok()
+        swap(Site::TagClaim, cell, tag.0, taking.0, Ordering::AcqRel).is_ok()
     }
 
     fn write_key(self, index: usize, key: CallKey) {

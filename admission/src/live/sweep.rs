@@ -6,6 +6,7 @@
 use super::layout::*;
 use super::slots::{SlotRef, SlotState};
 use super::{Live, Scope};
+use crate::crash;
 use crate::sync::Ordering;
 
 /// A slot in use.
@@ -78,7 +79,9 @@ impl Live {
         let view = self.view(slot, self.slots().state(slot)?)?;
         let from = if view.epoch == self.epoch() { &from[..2] } else { &from[..] };
         let again = view.state == SlotState::Reclaiming;
-        (again || self.slots().advance(slot, from, SlotState::Reclaiming)).then_some(Reclaimed(view))
+        let marked = again || self.slots().advance(slot, from, SlotState::Reclaiming);
+        crash::point("reclaim.marked");
+        marked.then_some(Reclaimed(view))
     }
 
     /// Frees a marked slot.
@@ -86,6 +89,7 @@ impl Live {
         let slot = reclaimed.0.slot;
         self.give_counts(slot);
         self.slots().advance(slot, &[SlotState::Reclaiming], SlotState::Free);
+        crash::point("reclaim.freed");
     }
 
     /// Takes a slot's call out of the counts that it is in: those of its epoch, if that is the present one.
@@ -99,7 +103,8 @@ impl Live {
         let owners = word(B_OWNERS);
         let scopes = [Scope::Trunk((owners >> 32) as u32), Scope::Account(owners as u32), Scope::Node];
         let lines = scopes.into_iter().filter_map(|scope| self.line(scope)).map(|line| line.calls());
-        lines.chain([self.slots_used()]).map(|count| u32::from(!count.give())).sum()
+        let underflows = lines.chain([self.slots_used()]).map(|count| u32::from(!count.give()));
+        underflows.inspect(|_| crash::point("call.uncounted")).sum()
     }
 }
 

@@ -1,0 +1,158 @@
+//! From a draft to the finished words: look-up tables, header, sums. What is there twice is found while the tables fill.
+
+use std::io::{self, Write};
+
+use super::super::index;
+use super::super::layout::*;
+use super::draft::Draft;
+use super::{BuildError, Settings, limit_words};
+use crate::hash::CheckSum;
+use crate::map::WORD;
+
+/// A finished image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageWords {
+    header: [u64; HEADER_WORDS],
+    sections: [Vec<u64>; SECTIONS],
+}
+
+/// Words turned into bytes at a time.
+const CHUNK_WORDS: usize = 8192;
+
+impl ImageWords {
+    fn parts(&self) -> impl Iterator<Item = &[u64]> {
+        std::iter::once(self.header.as_slice()).chain(self.sections.iter().map(Vec::as_slice))
+    }
+
+    /// Size of the file in bytes.
+    pub fn byte_count(&self) -> usize {
+        self.parts().map(<[u64]>::len).sum::<usize>() * WORD
+    }
+
+    /// Writes the bytes of the file, in this machine's order.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut buffer = [0; CHUNK_WORDS * WORD];
+        for chunk in self.parts().flat_map(|part| part.chunks(CHUNK_WORDS)) {
+            let bytes = &mut buffer[..chunk.len() * WORD];
+            for (place, word) in bytes.chunks_exact_mut(WORD).zip(chunk) {
+                place.copy_from_slice(&word.to_ne_bytes());
+            }
+            out.write_all(bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of the file, in this machine's order.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.parts().flatten().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+}
+
+/// The look-up tables, with the words of the records that their buckets name; `None` for those that hold the key itself.
+const TABLES: [(Section, Option<(Section, usize)>); 8] = [
+    (Section::HostIndex, Some((Section::Trunks, TRUNK_WORDS))),
+    (Section::LiveIndex, Some((Section::Trunks, TRUNK_WORDS))),
+    (Section::AccountIndex, Some((Section::Accounts, ACCOUNT_WORDS))),
+    (Section::UserIndex, Some((Section::Users, USER_WORDS))),
+    (Section::CredentialIndex, Some((Section::Credentials, CREDENTIAL_WORDS))),
+    (Section::Index6, Some((Section::Prefixes6, V6_WORDS))),
+    (Section::Set4, None),
+    (Section::Map4, None),
+];
+
+impl Draft<'_> {
+    pub(super) fn finish(mut self, settings: &Settings<'_>) -> Result<ImageWords, BuildError> {
+        for (section, records) in TABLES {
+            let pairs = std::mem::take(&mut self.pairs[section as usize]);
+            let built = index::build(&pairs, records.is_some());
+            let mut doubled = false;
+            for (entry, earlier) in built.suspects {
+                doubled |= self.check_double(section, entry, earlier);
+            }
+            match built.table {
+                Some(table) => self.sections[section as usize] = table,
+                None if doubled => {}
+                None => self.problem("a look-up table cannot be built with these keys".to_owned()),
+            }
+        }
+        let total = HEADER_WORDS + self.sections.iter().map(Vec::len).sum::<usize>();
+        if u32::try_from(total).is_err() {
+            self.problem("the image would be larger than 32 GiB".to_owned());
+        }
+        let problems = self.take_problems();
+        if !problems.is_empty() {
+            return Err(BuildError::Refused(problems));
+        }
+        let header = self.header(settings, total);
+        Ok(ImageWords { header, sections: self.sections })
+    }
+
+    /// Two records of one fingerprint: says so if they have one key.
+    fn check_double(&mut self, table: Section, entry: usize, earlier: usize) -> bool {
+        let record = |section, words, entry| &self.sections[section as usize][entry * words..][..words];
+        let trunks = |entry| record(Section::Trunks, TRUNK_WORDS, entry);
+        let users = |entry| record(Section::Users, USER_WORDS, entry);
+        let credentials = |entry| record(Section::Credentials, CREDENTIAL_WORDS, entry);
+        let accounts = |entry| record(Section::Accounts, ACCOUNT_WORDS, entry);
+        let double = match table {
+            Section::HostIndex => {
+                let [id, other] = [entry, earlier].map(|entry| self.text(trunks(entry)[T_ID]));
+                (id == other).then(|| format!("trunk {id} is there twice"))
+            }
+            Section::LiveIndex => {
+                let [live, other] = [entry, earlier].map(|entry| high(trunks(entry)[T_LIVE]));
+                let id = || self.text(trunks(entry)[T_ID]);
+                (live == other).then(|| format!("trunk {}: live index {live} is another trunk's", id()))
+            }
+            Section::AccountIndex => {
+                let [live, other] = [entry, earlier].map(|entry| high(accounts(entry)[1]));
+                let id = || self.text(accounts(entry)[0]);
+                (live == other).then(|| format!("account {}: live index {live} is another account's", id()))
+            }
+            Section::UserIndex => {
+                let [user, other] = [entry, earlier].map(|entry| self.text(users(entry)[0]));
+                (user == other).then(|| format!("inbound user {user} is there twice"))
+            }
+            Section::CredentialIndex => {
+                let key = |entry| (credentials(entry)[1], self.text(credentials(entry)[0]));
+                let (live, name) = key(entry);
+                let twice = || format!("the trunk with live index {live} has user {name} twice");
+                ((live, name.clone()) == key(earlier)).then(twice)
+            }
+            // Prefixes were made distinct before they came here.
+            _ => None,
+        };
+        let found = double.is_some();
+        double.into_iter().for_each(|text| self.problem(text));
+        found
+    }
+
+    fn header(&self, settings: &Settings<'_>, total: usize) -> [u64; HEADER_WORDS] {
+        let mut words = [0; HEADER_WORDS];
+        let mut from = HEADER_WORDS;
+        for (index, section) in self.sections.iter().enumerate() {
+            words[H_SECTIONS + index] = halves(from as u32, section.len() as u32);
+            from += section.len();
+        }
+        let (interval, limits) = limit_words(&settings.node);
+        words[H_MAGIC] = MAGIC;
+        words[H_LAYOUT] = IMAGE_LAYOUT;
+        words[H_TOTAL_WORDS] = total as u64;
+        words[H_GENERATION] = u64::from(settings.generation);
+        words[H_REVISION] = settings.revision;
+        words[H_SORT] = if settings.generation == settings.base { 1 } else { 2 };
+        words[H_BASE] = u64::from(settings.base);
+        words[H_KEY_0] = self.keys.0;
+        words[H_KEY_1] = self.keys.1;
+        words[H_REGION] = settings.region.to_word();
+        words[H_BASE_DOMAIN] = self.base_domain;
+        words[H_INBOUND_HOST] = self.inbound_host;
+        words[H_NODE_INTERVAL] = interval;
+        words[H_NODE_LIMITS] = limits;
+        words[H_LENGTHS..H_LENGTHS + 3].copy_from_slice(&self.lengths.0);
+        words[H_TRUNKS] = settings.trunks;
+        words[H_BODY_SUM] = CheckSum::of(self.sections.iter().flatten().copied());
+        words[H_HEADER_SUM] = CheckSum::of(words[..H_HEADER_SUM].iter().copied());
+        words
+    }
+}

@@ -1,0 +1,144 @@
+//! A trunk's record with its gateways, credentials and own list of prefixes; and the records that say "gone".
+
+use super::super::keys::credential_hash;
+use super::super::layout::*;
+use super::super::prefix::{Lengths, Prefix};
+use super::super::text::word_of;
+use super::draft::Draft;
+use super::sources::distinct_prefixes;
+use super::{Settings, limit_words};
+use crate::hash::RecordSum;
+use crate::map::WORD;
+use crate::model::*;
+
+impl<'a> Draft<'a> {
+    /// A whole trunk. `listed` hears of each distinct prefix of it.
+    pub(super) fn trunk(
+        &mut self,
+        settings: &Settings<'_>,
+        trunk: &'a Trunk,
+        mut listed: impl FnMut(Prefix, u32),
+    ) {
+        let id = &trunk.id;
+        self.check_live(trunk.live, "trunk", id, MAX_LIVE_INDEX);
+        if trunk.gateways.len() > MAX_GATEWAYS {
+            self.problem(format!("trunk {id} has more than {MAX_GATEWAYS} gateways"));
+        }
+        let mut lengths = Lengths::default();
+        distinct_prefixes(trunk, |prefix| {
+            lengths.insert(prefix);
+            self.trunk_prefix(trunk.live, prefix);
+            listed(prefix, trunk.live);
+        });
+        let allowed = trunk.regions.as_ref().is_none_or(|regions| regions.contains(&settings.region));
+        let flags = F_ENABLED * u64::from(trunk.enabled)
+            | (trunk.auth as u64) << F_AUTH_SHIFT
+            | F_APPLICATION * u64::from(trunk.kind == Kind::Application)
+            | F_SECURE * u64::from(trunk.secure)
+            | F_REGION * u64::from(allowed)
+            | F_SOURCES * u64::from(!trunk.sources.is_empty())
+            | F_CREDENTIALS * u64::from(!trunk.credentials.is_empty());
+        let set = self.failover_set(trunk.failover);
+        let (gateways, gateway_sum) = self.gateways(trunk);
+        let credentials = self.credentials(trunk);
+        let (interval, limits) = limit_words(&trunk.limits);
+        let mut record = [0; TRUNK_WORDS];
+        record[T_FLAGS] = flags | u64::from(set) << 32;
+        record[T_LIVE] = halves(trunk.live, trunk.account.unwrap_or(NO_ACCOUNT));
+        record[T_INTERVAL] = interval;
+        record[T_LIMITS] = limits;
+        record[T_GATEWAYS] = gateways;
+        record[T_LENGTHS..T_LENGTHS + 3].copy_from_slice(&lengths.0);
+        record[T_CREDENTIALS] = credentials;
+        record[T_GATEWAY_SUM] = gateway_sum;
+        let entry = self.named_record(settings, id, record);
+        self.live_entry(trunk.live, entry);
+        if let Some(user) = &trunk.inbound_user {
+            self.user(user, VALUE_LIVE + u64::from(trunk.live));
+        }
+    }
+
+    /// No trunk has this id any more. Its `live` index may be another trunk's by now.
+    pub(super) fn deleted_id(&mut self, settings: &Settings<'_>, id: &str) {
+        let mut record = [0; TRUNK_WORDS];
+        record[T_FLAGS] = F_DELETED;
+        record[T_LIVE] = halves(u32::MAX, NO_ACCOUNT);
+        self.named_record(settings, id, record);
+    }
+
+    /// No trunk has this `live` index any more. The trunk that had it may be there with another one.
+    pub(super) fn deleted_live(&mut self, live: u32) {
+        let mut record = [0; TRUNK_WORDS];
+        record[T_FLAGS] = F_DELETED;
+        record[T_LIVE] = halves(live, NO_ACCOUNT);
+        let entry = self.entries(Section::Trunks, TRUNK_WORDS);
+        self.section(Section::Trunks).extend(record);
+        self.live_entry(live, entry);
+    }
+
+    /// A record that is found by its host.
+    fn named_record(&mut self, settings: &Settings<'_>, id: &str, mut record: [u64; TRUNK_WORDS]) -> usize {
+        if id.is_empty() || id.len() > MAX_ID_BYTES || id.bytes().any(|b| b.is_ascii_uppercase()) {
+            self.problem(format!("trunk {id:?}: an id is 1 to {MAX_ID_BYTES} lower-case bytes"));
+        }
+        record[T_ID] = self.string(id, "a trunk id");
+        let entry = self.entries(Section::Trunks, TRUNK_WORDS);
+        self.section(Section::Trunks).extend(record);
+        self.host.clear();
+        self.host.extend_from_slice(id.as_bytes());
+        self.host.push(b'.');
+        self.host.extend_from_slice(settings.base_domain.as_bytes());
+        self.host.make_ascii_lowercase();
+        let hash = self.keys.host(&self.host);
+        self.index(Section::HostIndex, hash, entry);
+        entry
+    }
+
+    fn live_entry(&mut self, live: u32, entry: usize) {
+        let hash = self.keys.word(u64::from(live));
+        self.index(Section::LiveIndex, hash, entry);
+    }
+
+    fn failover_set(&mut self, set: FailoverCodes) -> u32 {
+        if let Some(&entry) = self.sets.get(&set) {
+            return entry;
+        }
+        let entry = self.sets.len() as u32;
+        self.sets.insert(set, entry);
+        self.section(Section::Sets).extend(set.0);
+        entry
+    }
+
+    /// Writes the gateways in order of priority and answers their reference and sum.
+    fn gateways(&mut self, trunk: &'a Trunk) -> (u64, u64) {
+        let mut gateways: Vec<&Gateway> = trunk.gateways.iter().collect();
+        gateways.sort_by(|a, b| (a.priority, &a.uri).cmp(&(b.priority, &b.uri)));
+        let first = self.entries(Section::Gateways, GATEWAY_WORDS);
+        let mut sum = RecordSum::new(0);
+        for gateway in &gateways {
+            if gateway.weight == 0 {
+                self.problem(format!("trunk {}: gateway {} has weight 0", trunk.id, gateway.uri));
+            }
+            let uri = self.shared_string(&gateway.uri, "a gateway URI");
+            let numbers = halves(gateway.live, u32::from(gateway.priority) << 16 | u32::from(gateway.weight));
+            self.section(Section::Gateways).extend([uri, numbers]);
+            sum.add(numbers);
+        }
+        (halves(first as u32, gateways.len() as u32), u64::from(sum.finish()))
+    }
+
+    fn credentials(&mut self, trunk: &Trunk) -> u64 {
+        let first = self.entries(Section::Credentials, CREDENTIAL_WORDS);
+        for (offset, credential) in trunk.credentials.iter().enumerate() {
+            let name = &credential.username;
+            let reference = self.string(name, "a user name");
+            let section = self.section(Section::Credentials);
+            section.extend([reference, u64::from(trunk.live)]);
+            section.extend(credential.ha1_md5.chunks(WORD).map(word_of));
+            section.extend(credential.ha1_sha256.chunks(WORD).map(word_of));
+            let hash = credential_hash(self.keys, trunk.live, name.as_bytes());
+            self.index(Section::CredentialIndex, hash, first + offset);
+        }
+        halves(first as u32, trunk.credentials.len() as u32)
+    }
+}

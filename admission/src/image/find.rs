@@ -1,0 +1,157 @@
+//! Look-ups in one image.
+//!
+//! Every search is bounded by the layout, never by what a file claims. Must never write, allocate, or panic on any
+//! content.
+
+use std::net::IpAddr;
+
+use super::index;
+use super::keys::*;
+use super::layout::*;
+use super::prefix::{Address, Lengths, Prefix};
+use super::read::Image;
+use super::records::{AccountView, Ha1, TrunkRef};
+use super::text::Stored;
+use crate::hash::Space;
+
+/// What a look-up in one image says about a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found<T> {
+    /// This image says nothing about it.
+    Nothing,
+    /// An overlay says: gone.
+    Deleted,
+    /// Here it is.
+    Here(T),
+}
+
+impl Image {
+    fn trunk_at(&self, entry: usize) -> TrunkRef {
+        TrunkRef::read(self.section(Section::Trunks).range(entry * TRUNK_WORDS, TRUNK_WORDS))
+    }
+
+    /// The trunk whose domain is `host`, in lower case.
+    pub(crate) fn trunk_by_host(&self, host: &[u8]) -> Found<TrunkRef> {
+        let strings = self.section(Section::Strings);
+        let suffix = Stored::new(strings, self.header(H_BASE_DOMAIN));
+        let Some(label) = host.len().checked_sub(suffix.len() + 1) else { return Found::Nothing };
+        if host.get(label) != Some(&b'.') || !suffix.equals(&host[label + 1..]) {
+            return Found::Nothing;
+        }
+        index::candidates(self.section(Section::HostIndex), self.keys.host(host))
+            .map(|entry| self.trunk_at(entry))
+            .find(|trunk| Stored::new(strings, trunk.record[T_ID]).equals(&host[..label]))
+            .map_or(Found::Nothing, |trunk| if trunk.deleted() { Found::Deleted } else { Found::Here(trunk) })
+    }
+
+    /// The trunk with this `live` index.
+    pub(crate) fn trunk_by_live(&self, live: u32) -> Found<TrunkRef> {
+        index::candidates(self.section(Section::LiveIndex), self.keys.word(u64::from(live)))
+            .map(|entry| self.trunk_at(entry))
+            .find(|trunk| trunk.live == live)
+            .map_or(Found::Nothing, |trunk| if trunk.deleted() { Found::Deleted } else { Found::Here(trunk) })
+    }
+
+    /// The account with this `live` index.
+    pub(crate) fn account(&self, live: u32) -> Found<AccountView> {
+        let accounts = self.section(Section::Accounts);
+        index::candidates(self.section(Section::AccountIndex), self.keys.word(u64::from(live)))
+            .map(|entry| accounts.range(entry * ACCOUNT_WORDS, ACCOUNT_WORDS))
+            .find(|record| high(record.at(1)) == live)
+            .map_or(Found::Nothing, |record| {
+                if record.at(1) & F_DELETED != 0 {
+                    Found::Deleted
+                } else {
+                    Found::Here(AccountView::read(record))
+                }
+            })
+    }
+
+    /// `live` of the application with this inbound user.
+    pub(crate) fn application_by_user(&self, user: &[u8]) -> Found<u32> {
+        let (users, strings) = (self.section(Section::Users), self.section(Section::Strings));
+        index::candidates(self.section(Section::UserIndex), self.keys.bytes(Space::User, user))
+            .map(|entry| entry * USER_WORDS)
+            .find(|&at| Stored::new(strings, users.at(at)).equals(user))
+            .map_or(Found::Nothing, |at| value_found(users.at(at + 1)).map_live())
+    }
+
+    /// Whether the trunk lists this address.
+    pub fn source_allowed(&self, trunk: &TrunkRef, source: IpAddr) -> bool {
+        let live = u64::from(trunk.live);
+        trunk.lengths().candidates(Address::from(source)).any(|prefix| match prefix {
+            Prefix::V4(address, length) => {
+                let key = set4_key(live, address, length);
+                index::keyed(self.section(Section::Set4), self.keys.word(key), key, 0).is_some()
+            }
+            Prefix::V6(address, length) => self.prefix6(address, length, Some(trunk.live)).is_some(),
+        })
+    }
+
+    /// Which lengths occur among all sources of this image.
+    pub(crate) fn source_lengths(&self) -> Lengths {
+        Lengths(core::array::from_fn(|index| self.header(H_LENGTHS + index)))
+    }
+
+    /// What this image says about one prefix: [`VALUE_AMBIGUOUS`] or more.
+    pub(crate) fn source(&self, prefix: Prefix) -> Found<u64> {
+        let value = match prefix {
+            Prefix::V4(address, length) => {
+                let key = map4_key(address, length);
+                index::keyed(self.section(Section::Map4), self.keys.word(key), key, MAP4_VALUE_BITS)
+            }
+            Prefix::V6(address, length) => self.prefix6(address, length, None),
+        };
+        value.map_or(Found::Nothing, value_found)
+    }
+
+    /// The value of an IPv6 prefix: of one trunk's list, or of the node's map.
+    fn prefix6(&self, address: u128, length: u8, trunk: Option<u32>) -> Option<u64> {
+        let table = self.section(Section::Prefixes6);
+        let wanted = prefix6_words(address, length, trunk);
+        index::candidates(self.section(Section::Index6), prefix6_hash(self.keys, wanted))
+            .map(|entry| table.range(entry * V6_WORDS, V6_WORDS))
+            .find(|words| {
+                let last = if trunk.is_some() { words.at(2) } else { words.at(2) & !PREFIX6_VALUE };
+                [words.at(0), words.at(1), last] == wanted
+            })
+            .map(|words| (words.at(2) & PREFIX6_VALUE) >> 8)
+    }
+
+    /// The hashes of a trunk's digest user.
+    pub fn credential(&self, trunk: &TrunkRef, username: &[u8]) -> Option<Ha1> {
+        let (credentials, strings) = (self.section(Section::Credentials), self.section(Section::Strings));
+        index::candidates(
+            self.section(Section::CredentialIndex),
+            credential_hash(self.keys, trunk.live, username),
+        )
+        .map(|entry| credentials.range(entry * CREDENTIAL_WORDS, CREDENTIAL_WORDS))
+        .find(|words| {
+            words.at(1) == u64::from(trunk.live) && Stored::new(strings, words.at(0)).equals(username)
+        })
+        .map(|words| {
+            let mut ha1 = Ha1 { md5: [0; 16], sha256: [0; 32] };
+            for (index, chunk) in ha1.md5.chunks_mut(8).chain(ha1.sha256.chunks_mut(8)).enumerate() {
+                chunk.copy_from_slice(&words.at(2 + index).to_le_bytes());
+            }
+            ha1
+        })
+    }
+}
+
+fn value_found(value: u64) -> Found<u64> {
+    if value == VALUE_DELETED { Found::Deleted } else { Found::Here(value) }
+}
+
+impl Found<u64> {
+    fn map_live(self) -> Found<u32> {
+        match self {
+            Found::Here(value) => value
+                .checked_sub(VALUE_LIVE)
+                .and_then(|live| u32::try_from(live).ok())
+                .map_or(Found::Nothing, Found::Here),
+            Found::Deleted => Found::Deleted,
+            Found::Nothing => Found::Nothing,
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Keys of the look-up tables: what the builder hashes, and the reader too. One definition for both sides.
+
+use crate::hash::{Keys, Space};
+
+pub(super) const MAP4_VALUE_BITS: u32 = 26;
+/// Where the value stands in the last word of an IPv6 prefix of the node's map; the length is below it.
+pub(super) const PREFIX6_VALUE: u64 = 0xffff_ffff << 8;
+/// Set in the last word of an IPv6 prefix of a trunk's own list.
+const PREFIX6_OF_TRUNK: u64 = 1 << 63;
+
+/// Key of a trunk's IPv4 prefix; its top bit keeps it from being 0.
+#[inline]
+pub(super) fn set4_key(live: u64, address: u32, length: u8) -> u64 {
+    1 << 62 | live << 38 | u64::from(address) << 6 | u64::from(length)
+}
+
+/// Key of an IPv4 prefix of the node's map.
+#[inline]
+pub(super) fn map4_key(address: u32, length: u8) -> u64 {
+    u64::from(address) << 6 | u64::from(length)
+}
+
+/// The three words of an IPv6 prefix: of a trunk's list, or of the node's map with its value still 0.
+pub(super) fn prefix6_words(address: u128, length: u8, trunk: Option<u32>) -> [u64; 3] {
+    let last = trunk.map_or(0, |live| PREFIX6_OF_TRUNK | u64::from(live) << 8);
+    [(address >> 64) as u64, address as u64, last | u64::from(length)]
+}
+
+pub(super) fn prefix6_hash(keys: Keys, words: [u64; 3]) -> u64 {
+    keys.pair(keys.pair(words[0], words[1]), words[2])
+}
+
+pub(super) fn credential_hash(keys: Keys, live: u32, username: &[u8]) -> u64 {
+    keys.credential(live, username)
+}
