@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use crate::control::{Control, Pair};
+use crate::crash;
 use crate::decide::{self, Admission, Attempt, Identity, Now, Proof, Refusal, Verdict};
 use crate::error::OpenError;
 use crate::events::{EventOut, Producer, Pushed};
@@ -71,7 +72,7 @@ pub struct Status {
     pub generation: u32,
     /// Store revision of it.
     pub revision: u64,
-    /// Trunk records in the newest image.
+    /// Trunks of the table in force.
     pub trunks: usize,
     /// Calls at the same time.
     pub calls: u32,
@@ -383,7 +384,9 @@ impl Instance {
     pub fn end(&self, slot: SlotRef, report: impl FnOnce(&CallView)) -> bool {
         let Some(ending) = self.live.begin_end(slot) else { return false };
         let Ending(view) = ending;
+        crash::point("end.claimed");
         report(&view);
+        crash::point("end.reported");
         for _ in 0..self.live.finish_end(ending) {
             self.live.count(self.process, Counter::Underflows);
         }
@@ -416,7 +419,7 @@ impl Instance {
         Status {
             generation: self.generation(),
             revision: newest.map_or(0, |image| image.revision()),
-            trunks: newest.map_or(0, |image| image.trunk_records()),
+            trunks: newest.map_or(0, |image| image.trunks()),
             calls: self.live.node_calls(),
             slots: self.options.slots,
             epoch: self.live.epoch(),

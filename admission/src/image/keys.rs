@@ -1,6 +1,6 @@
 //! Keys of the look-up tables: what the builder hashes, and the reader too. One definition for both sides.
 
-use crate::hash::{Keys, Space};
+use crate::hash::Keys;
 
 pub(super) const MAP4_VALUE_BITS: u32 = 26;
 /// Where the value stands in the last word of an IPv6 prefix of the node's map; the length is below it.

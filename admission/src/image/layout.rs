@@ -127,7 +127,7 @@ pub(super) const SET_WORDS: usize = crate::model::FailoverCodes::WORDS;
 /// A value of the source maps: nothing is listed here any more (overlays).
 pub(super) const VALUE_DELETED: u64 = 1;
 /// A value of the source maps: more than one trunk lists this prefix.
-pub(super) const VALUE_AMBIGUOUS: u64 = 2;
+pub(crate) const VALUE_AMBIGUOUS: u64 = 2;
 /// A value of the source maps: this plus `live` of the only trunk that lists the prefix.
 pub(crate) const VALUE_LIVE: u64 = 3;
 

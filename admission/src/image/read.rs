@@ -1,18 +1,14 @@
-//! Opening an image and finding things in it.
+//! Opening an image: what is checked before it is used, and what its header says.
 //!
-//! Every search is bounded by the layout, never by what a file claims. Must never write, allocate on a look-up, or panic
-//! on any content.
+//! Must never write, and never panic on any content.
 
-use std::net::IpAddr;
 use std::path::Path;
 
-use super::index;
 use super::layout::*;
-use super::prefix::{Address, Lengths, Prefix};
-use super::records::{AccountView, Ha1, TrunkRef, concurrent_of, rate_of};
+use super::records::{concurrent_of, rate_of};
 use super::text::{Stored, Text};
 use crate::error::OpenError;
-use crate::hash::{CheckSum, Keys, Space};
+use crate::hash::{CheckSum, Keys};
 use crate::map::{Map, Words};
 use crate::model::Region;
 use crate::rate::Rate;
@@ -34,7 +30,7 @@ const SMALL_WORDS: usize = 1 << 17;
 #[derive(Debug)]
 pub struct Image {
     map: Map,
-    keys: Keys,
+    pub(super) keys: Keys,
     sections: [(usize, usize); SECTIONS],
 }
 
@@ -120,9 +116,9 @@ impl Image {
         self.map.words().len() * crate::map::WORD
     }
 
-    /// Trunk records in it, deletions included.
-    pub fn trunk_records(&self) -> usize {
-        self.section(Section::Trunks).len() / TRUNK_WORDS
+    /// Trunks of the whole table: for an overlay, those of its base that are still there with its own.
+    pub fn trunks(&self) -> usize {
+        self.header(H_TRUNKS) as usize
     }
 
     /// The node's rate limit.
