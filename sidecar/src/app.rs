@@ -90,6 +90,9 @@ impl Daemon {
             status: Arc::clone(&status),
         });
         let transport = Arc::new(Clients::new(webhook_settings.clone()));
+        if let Err(error) = transport.prepare() {
+            tracing::error!(%error, "webhooks cannot be sent");
+        }
         let dispatcher =
             Dispatcher::new(webhook_settings, transport, Arc::clone(&store), clock, metrics.clone(), wakes);
         let server = Server::new(

@@ -4,16 +4,18 @@
 //! applied twice: an event that was there before is recognised by its sequence.
 
 pub mod payload;
+mod report;
 pub mod status;
 
 use std::net::IpAddr;
 
 use trunk_admission::Reason;
-use trunk_admission::events::{EndCause, Party};
+use trunk_admission::events::Party;
 use trunk_admission::model::Kind;
 use uuid::Uuid;
 
 use crate::domain::Millis;
+pub use report::{Ended, Initiated, Report};
 use status::Status;
 
 /// A call, refused ones included. Times are milliseconds since the epoch; `None` is "never" or "not known".
@@ -73,59 +75,6 @@ pub struct Call {
     pub status: Option<Status>,
     /// It was ended by the sweep, not by Kamailio.
     pub reconciled: bool,
-}
-
-/// What the module says happened.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Report {
-    /// An attempt was judged.
-    Initiated(Box<Initiated>),
-    /// It was answered.
-    Answered {
-        /// Gateway that answered.
-        gateway: Option<String>,
-        /// Gateways tried.
-        attempts: u8,
-        /// First ringing.
-        ring_ms: Option<Millis>,
-    },
-    /// It ended.
-    Ended(Box<Ended>),
-}
-
-/// An attempt was judged; see [`Call`] for the fields.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the fields are those of Call")]
-pub struct Initiated {
-    pub account: Option<String>,
-    pub kind: Kind,
-    pub reason: Option<Reason>,
-    pub limit: u32,
-    pub count: u32,
-    pub wait_ms: Millis,
-    pub generation: i64,
-    pub source: (IpAddr, u16),
-    pub sip_call_id: String,
-    pub from: String,
-    pub from_host: String,
-    pub to: String,
-    pub request_uri: String,
-}
-
-/// A call ended; see [`Call`] for the fields.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the fields are those of Call")]
-pub struct Ended {
-    pub sip_code: u16,
-    pub q850: Option<u16>,
-    pub by: Party,
-    pub cause: EndCause,
-    pub start_ms: Option<Millis>,
-    pub ring_ms: Option<Millis>,
-    pub answer_ms: Option<Millis>,
-    pub end_ms: Millis,
-    pub gateway: Option<String>,
-    pub attempts: u8,
 }
 
 impl Call {

@@ -77,11 +77,28 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
+        self.send(TransactionBehavior::Immediate, job)
+    }
+
+    /// As [`SqliteStore::run`], for a job that only reads: it takes no lock that a writer could wait for.
+    fn read<'a, T, F>(&'a self, job: F) -> Answer<'a, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.send(TransactionBehavior::Deferred, job)
+    }
+
+    fn send<'a, T, F>(&'a self, behavior: TransactionBehavior, job: F) -> Answer<'a, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
         Box::pin(async move {
             let (answer, answered) = oneshot::channel();
             let run = move |connection: &mut Connection| {
                 // Nobody waits any more if the receiver is gone; the work was done or not done all the same.
-                let _ = answer.send(transact(connection, job));
+                let _ = answer.send(transact(connection, behavior, job));
             };
             self.jobs.send(Job::Run(Box::new(run))).await.map_err(|_| StoreError::Closed)?;
             answered.await.map_err(|_| StoreError::Closed)?
@@ -91,9 +108,10 @@ impl SqliteStore {
 
 fn transact<T>(
     connection: &mut Connection,
+    behavior: TransactionBehavior,
     job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = connection.transaction_with_behavior(behavior)?;
     let value = job(&transaction)?; // dropping a transaction rolls it back
     transaction.commit()?;
     Ok(value)
@@ -114,7 +132,7 @@ fn work(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
 
 impl Store for SqliteStore {
     fn snapshot(&self) -> Answer<'_, Snapshot> {
-        self.run(configuration::snapshot)
+        self.read(configuration::snapshot)
     }
 
     fn apply(&self, base: i64, plan: Plan, capacity: Capacity, now_ms: Millis) -> Answer<'_, i64> {
@@ -122,7 +140,7 @@ impl Store for SqliteStore {
     }
 
     fn ring_position(&self, ring_id: u64) -> Answer<'_, Option<u64>> {
-        self.run(move |db| ingest::ring_position(db, ring_id))
+        self.read(move |db| ingest::ring_position(db, ring_id))
     }
 
     fn ingest(&self, batch: Batch, now_ms: Millis) -> Answer<'_, Written> {
@@ -130,7 +148,7 @@ impl Store for SqliteStore {
     }
 
     fn open_calls(&self, before_ms: Millis) -> Answer<'_, Vec<Uuid>> {
-        self.run(move |db| calls::open(db, before_ms))
+        self.read(move |db| calls::open(db, before_ms))
     }
 
     fn reconcile(&self, orphans: Vec<Orphan>, now_ms: Millis) -> Answer<'_, Written> {
@@ -138,11 +156,11 @@ impl Store for SqliteStore {
     }
 
     fn endpoints_with_work(&self) -> Answer<'_, Vec<EndpointId>> {
-        self.run(outbox::endpoints_with_work)
+        self.read(outbox::endpoints_with_work)
     }
 
     fn due(&self, endpoint: EndpointId, now_ms: Millis, limit: usize) -> Answer<'_, Option<Due>> {
-        self.run(move |db| outbox::due(db, endpoint, now_ms, limit))
+        self.read(move |db| outbox::due(db, endpoint, now_ms, limit))
     }
 
     fn record(&self, attempt: AttemptRecord) -> Answer<'_, ()> {
@@ -150,7 +168,7 @@ impl Store for SqliteStore {
     }
 
     fn backlog(&self) -> Answer<'_, Backlog> {
-        self.run(outbox::backlog)
+        self.read(outbox::backlog)
     }
 
     fn close(&self) -> Answer<'_, ()> {

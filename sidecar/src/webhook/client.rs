@@ -107,6 +107,15 @@ impl Clients {
         Clients { settings, built: Mutex::new(None) }
     }
 
+    /// Builds the client now, so that the first event does not wait for the machine's root certificates to be read.
+    ///
+    /// # Errors
+    /// If there are none, for example: then every attempt will fail until there are.
+    pub fn prepare(&self) -> Result<(), SendError> {
+        let settings = self.settings.borrow().clone();
+        self.client(&settings).map(drop)
+    }
+
     async fn send(&self, request: Request<'_>) -> Result<Answer, SendError> {
         let settings = self.settings.borrow().clone();
         let rules = settings.url;

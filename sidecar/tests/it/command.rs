@@ -16,7 +16,7 @@ fn check(site: &Site) -> Output {
 }
 
 /// A running daemon, killed if the test fails.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -27,7 +27,7 @@ impl Drop for Running {
 
 impl Running {
     /// Starts it and reads its ready line.
-    fn start(site: &Site) -> (Running, String) {
+    pub(crate) fn start(site: &Site) -> (Running, String) {
         let mut command = trunkd(&["run", "--config"]);
         let child = command.arg(site.main()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut running = Running(child);

@@ -13,6 +13,7 @@ mod command;
 mod config;
 mod daemon;
 mod delivery;
+mod kills;
 mod outbox;
 mod receiver;
 mod ring;

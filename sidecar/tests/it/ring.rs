@@ -15,7 +15,7 @@ use crate::receiver::{Answer, Received, Receiver};
 use crate::support::{Site, call_id, trunk_with_webhook, until};
 
 /// What Kamailio does when it starts.
-fn module(dir: &Path, ring_cells: u32) -> Instance {
+pub(crate) fn module(dir: &Path, ring_cells: u32) -> Instance {
     let options = Options {
         dir: dir.to_owned(),
         slots: 64,
@@ -51,7 +51,7 @@ fn push_initiated(module: &Instance, call: Uuid, trunk: &str, reason: Option<Rea
     push(module, call, trunk, 1_000, body);
 }
 
-fn push_whole_call(module: &Instance, call: Uuid, trunk: &str) {
+pub(crate) fn push_whole_call(module: &Instance, call: Uuid, trunk: &str) {
     push_initiated(module, call, trunk, None);
     let gateway = b"sip:127.0.0.1:5070";
     let answered = BodyOut::Answered(Answered { gateway: &gateway[..], attempts: 2, ring_wall_ms: 1_500 });

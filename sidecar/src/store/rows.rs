@@ -1,0 +1,167 @@
+//! What goes into a store and comes out of it: plain values, the same for every kind of store.
+//!
+//! Must never name a table, a column or a connection.
+
+use uuid::Uuid;
+
+use crate::call::Report;
+use crate::domain::{Account, Millis, Node, Trunk};
+use crate::secret::WebhookSecret;
+
+/// The configuration at one revision, with the places of its things in shared memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// 0 before the first change.
+    pub revision: i64,
+    /// `None` before the first change.
+    pub node: Option<Node>,
+    /// Sorted by id.
+    pub accounts: Vec<Placed<Account>>,
+    /// Sorted by id.
+    pub trunks: Vec<PlacedTrunk>,
+}
+
+/// A thing and its index in shared memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed<T> {
+    /// The thing.
+    pub item: T,
+    /// Its index.
+    pub live: u32,
+}
+
+/// A trunk, its index, and those of its gateways in the order of `origination_uris`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlacedTrunk {
+    /// The trunk.
+    pub item: Trunk,
+    /// Its index.
+    pub live: u32,
+    /// Its gateways' indexes.
+    pub gateways: Vec<u32>,
+}
+
+/// Records of the ring, to be written down together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Which ring.
+    pub ring_id: u64,
+    /// Highest sequence among its records, malformed ones included.
+    pub last_sequence: u64,
+    /// The readable records in order.
+    pub records: Vec<CallRecord>,
+}
+
+/// One readable record.
+#[derive(Clone, Debug)]
+pub struct CallRecord {
+    /// The call.
+    pub call: Uuid,
+    /// Its trunk, if one was found.
+    pub trunk: Option<String>,
+    /// When it happened.
+    pub at_ms: Millis,
+    /// What happened.
+    pub report: Report,
+}
+
+/// An admitted call that nobody will end any more.
+#[derive(Clone, Debug)]
+pub struct Orphan {
+    /// The call.
+    pub call: Uuid,
+    /// Index of its trunk in shared memory, as far as known, for a call that was never written down.
+    pub trunk_live: Option<u32>,
+    /// When it began, likewise.
+    pub start_ms: Millis,
+}
+
+/// What a write of calls led to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Events that are new; one that was there already is not counted.
+    pub events: usize,
+    /// Endpoints that have something new to be sent.
+    pub endpoints: Vec<EndpointId>,
+}
+
+/// Names an endpoint within the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointId(pub i64);
+
+/// What an endpoint has to be sent now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    /// Where to.
+    pub url: String,
+    /// Signed with.
+    pub secret: WebhookSecret,
+    /// Deliveries whose time has come, oldest first, at most as many as asked for.
+    pub deliveries: Vec<Delivery>,
+    /// When the next one comes that is not due yet or has to wait for another of its call; `None` if none is left.
+    pub next_ms: Option<Millis>,
+}
+
+/// One event for one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Names it within the store.
+    pub id: i64,
+    /// Id of the event; the same at every attempt.
+    pub event_id: String,
+    /// Attempts that were made and recorded.
+    pub attempts: u32,
+    /// When the event was written down.
+    pub created_ms: Millis,
+    /// The bytes that are sent.
+    pub body: String,
+}
+
+/// One attempt and what it leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// The delivery.
+    pub delivery: i64,
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Which attempt, from 1.
+    pub number: u32,
+    /// When it began.
+    pub started_ms: Millis,
+    /// How long it took.
+    pub duration_ms: Millis,
+    /// One word for people and metrics.
+    pub outcome: &'static str,
+    /// HTTP status, if one came.
+    pub status: Option<u16>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// The beginning of the answer.
+    pub answer: Vec<u8>,
+    /// What happens with the delivery.
+    pub then: Then,
+}
+
+/// What happens with a delivery after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It is done.
+    Delivered,
+    /// Try again at this time.
+    RetryAt(Millis),
+    /// Keep it, try no more.
+    Park,
+    /// The receiver wants nothing more: disable the endpoint and keep this and all others pending.
+    Disable,
+}
+
+/// How much is waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Deliveries that will be tried.
+    pub pending: i64,
+    /// Deliveries that wait for an operator.
+    pub parked: i64,
+    /// Endpoints that are disabled.
+    pub disabled_endpoints: i64,
+}
