@@ -3,7 +3,9 @@
 //! A test must never pass because something was slow, absent or not looked at: it waits for what should be, and asserts
 //! what must not be.
 
+mod endings;
 mod fail_modes;
+mod gateways;
 mod images;
 mod kills;
 mod menu;

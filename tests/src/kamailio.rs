@@ -93,6 +93,27 @@ pub fn ask_dialogs(places: &Places, sql: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
 }
 
+/// The rows of the dialog tables, as SQL that puts them back.
+///
+/// # Errors
+/// sqlite3 cannot read them.
+pub fn dump_dialogs(places: &Places) -> Result<String> {
+    let rows = ask_dialogs(places, ".dump --data-only dialog dialog_vars")?;
+    Ok(format!("{rows}\n"))
+}
+
+/// Puts rows back; Kamailio must be down.
+///
+/// # Errors
+/// sqlite3 refuses them.
+pub fn load_dialogs(places: &Places, rows: &str) -> Result<()> {
+    let out = Command::new("sqlite3").arg("-bail").arg(dialog_database(places)).arg(rows).output()?;
+    if !out.status.success() {
+        bail!("sqlite3: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    Ok(())
+}
+
 /// The command line: `kamailio` with the script and a test's values.
 ///
 /// # Errors

@@ -1,0 +1,111 @@
+//! Calls that do not end as they should: their ends die, a BYE is lost, a row that was deleted comes back. Each is told
+//! once, and no slot stays taken.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::gateway::Gateway;
+use e2e::kamailio::{self, Options};
+use e2e::receiver::Receiver;
+use e2e::sipp::{Plan, Sipp};
+use e2e::stack::{self, Stack};
+use e2e::toml::Trunk;
+use e2e::wait;
+
+/// Two keepalives 30 s apart, 32 s without an answer, 10 s of grace, and room for a busy machine.
+const NOTICED_WITHIN: Duration = Duration::from_secs(180);
+
+fn options() -> Result<Options> {
+    Ok(Options::new()?.define("KEEPALIVE_S=30"))
+}
+
+fn hold(stack: &Stack, gateway: &Gateway, receiver: &Receiver) -> Result<Sipp> {
+    let trunk = Trunk::new("acme").source("127.0.0.1").gateway(&gateway.uri(), 1);
+    stack.site.apply(&[trunk.webhook(&receiver.url(), receiver.secret())])?;
+    let plan = Plan::new("hold", &stack.site.domain("acme"));
+    let mut held = Sipp::start(stack.dir(), "held", stack.site.sip, &plan)?;
+    held.await_talking(1)?;
+    Ok(held)
+}
+
+fn stored(stack: &Stack, calls: &str) -> Result<()> {
+    wait::until("the dialog table to be right", || {
+        Ok((kamailio::ask_dialogs(&stack.places, "SELECT count(*) FROM dialog")? == calls).then_some(()))
+    })
+}
+
+#[test]
+fn a_call_whose_ends_have_died_is_ended_by_the_keepalive() {
+    stack::test(options(), |stack| {
+        let gateway = Gateway::answering(stack.dir(), "gateway")?;
+        let receiver = Receiver::start("died")?;
+        let held = hold(stack, &gateway, &receiver)?;
+        let id = held.call_id(1);
+        ensure!(stack.site.calls()? == 1);
+        drop(held);
+        drop(gateway);
+        wait::until_within(NOTICED_WITHIN, "the slot of a dead call to be free", || {
+            Ok((stack.site.calls()? == 0).then_some(()))
+        })?;
+        let told = receiver.story(&id, 3)?;
+        ensure!(told.starts_with("initiated allowed, answered, hangup "), "{told}");
+        ensure!(receiver.events(&id).len() == 3, "{told}");
+        Ok(())
+    });
+}
+
+/// Kamailio may fail to delete a row (see DIALOG_DB in kamailio.cfg). After a restart that call is up again, for Kamailio.
+#[test]
+fn a_call_that_comes_back_from_the_dead_is_told_once_and_ends() {
+    stack::test(options(), |stack| {
+        let gateway = Gateway::answering(stack.dir(), "gateway")?;
+        let receiver = Receiver::start("undead")?;
+        let held = hold(stack, &gateway, &receiver)?;
+        let id = held.call_id(1);
+        stored(stack, "1")?;
+        let rows = kamailio::dump_dialogs(&stack.places)?;
+        held.nudge(1)?;
+        ensure!(held.finish()?.clean);
+        let told = receiver.story(&id, 3)?;
+        ensure!(told == "initiated allowed, answered, hangup NORMAL_CLEARING by caller", "{told}");
+        stored(stack, "0")?;
+        drop(gateway);
+
+        stack.kill_kamailio()?;
+        kamailio::load_dialogs(&stack.places, &rows)?;
+        stack.start_kamailio()?;
+        stored(stack, "1").context("the row that was put back")?;
+        wait::until_within(NOTICED_WITHIN, "the slot of a dead call to be free", || {
+            Ok((stack.site.calls()? == 0 && stack.site.dialogs()? == 0).then_some(()))
+        })?;
+        ensure!(receiver.events(&id).len() == 3, "{}", receiver.story(&id, 3)?);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_sigterm_to_both_leaves_nothing_behind() {
+    stack::test(options(), |stack| {
+        let gateway = Gateway::answering(stack.dir(), "gateway")?;
+        let receiver = Receiver::start("stopped")?;
+        let held = hold(stack, &gateway, &receiver)?;
+        let mut kamailio = stack.kamailio.take().context("Kamailio is up")?;
+        let status = kamailio.stop()?;
+        ensure!(status.success(), "Kamailio: {status}");
+        let mut trunkd = stack.trunkd.take().context("trunkd is up")?;
+        let status = trunkd.child.stop()?;
+        ensure!(status.success(), "trunkd: {status}");
+        // A restart is no reason to forget a call.
+        stack.start_trunkd()?;
+        stack.start_kamailio()?;
+        ensure!(stack.site.calls()? == 1, "{}", stack.site.status()?);
+        held.nudge(1)?;
+        let held = held.finish()?;
+        ensure!(held.clean, "{}", held.story(1));
+        let told = receiver.story(held.call_ids.first().context("a call")?, 3)?;
+        ensure!(told == "initiated allowed, answered, hangup NORMAL_CLEARING by caller", "{told}");
+        ensure!(fs::metadata(stack.places.shm.join("control")).is_ok());
+        Ok(())
+    });
+}
