@@ -38,7 +38,7 @@ fn main() {
         let built = started.elapsed();
         let mut instance = Instance::create(&options(dir.path(), trunks)).expect("instance");
         instance.refresh();
-        let mut row = |processes: usize, run: &mut dyn FnMut() -> Sample| {
+        let row = |processes: usize, run: &mut dyn FnMut() -> Sample| {
             let sample = median((0..RUNS).map(|_| run()).collect());
             let total = trunks * prefixes;
             println!(

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::crash;
 use crate::error::OpenError;
-use crate::map::{Map, wall_ms};
+use crate::map::{FILE_MODE, Map, wall_ms};
 use crate::sync::{AtomicU64, Ordering, Site, at};
 
 pub(crate) const FILE: &str = "control";
@@ -87,7 +87,7 @@ impl Control {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
-        let map = Map::create(&aside, WORDS).map_err(io)?;
+        let map = Map::create(&aside, WORDS, FILE_MODE).map_err(io)?;
         crash::point("control.made");
         map.shared_words()[C_LAYOUT].store(LAYOUT, Ordering::Relaxed);
         crash::point("control.layout");

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use crate::crash;
 use crate::image::{AccountView, Folded, SourceMatch, TrunkRef};
 use crate::live::slots::Claim;
 use crate::live::{CallKey, Line, Live, Scope, SlotRef, SlotState};
@@ -159,12 +160,10 @@ fn by_user_or_source(tables: &Tables, host: &[u8], attempt: &Attempt<'_>) -> Opt
     if newest.is_inbound_host(host) {
         return tables.application_by_user(attempt.user);
     }
-    if newest.is_base_domain(host) {
-        if let SourceMatch::Trunk(live) = tables.source(attempt.source) {
-            return tables.trunk_by_live(live);
-        }
+    match tables.source(attempt.source) {
+        SourceMatch::Trunk(live) if newest.is_base_domain(host) => tables.trunk_by_live(live),
+        _ => None,
     }
-    None
 }
 
 /// One level of limits.
@@ -212,7 +211,9 @@ pub(crate) fn admit(
     live.fill(slot, &identity.trunk, uid, now.wall_ms);
     match take_all(live, &levels, now, identity) {
         Ok(()) if slots.advance(slot, &[SlotState::Taking], SlotState::Ringing) => {
+            crash::point("admit.published");
             levels.iter().flatten().for_each(|level| level.line.count_admitted());
+            crash::point("admit.totalled");
             Verdict::Admitted(Admission { slot, uid })
         }
         Ok(()) => refused(Reason::NoData), // unreachable: nobody else may move a claimed slot
@@ -292,16 +293,19 @@ fn take_all(
             let taken = level.line.calls().take(level.concurrent);
             taken.map_err(|count| over_calls(level.calls, level.concurrent, count))?;
             counted += 1;
+            crash::point("admit.counted");
         }
         let slots = live.capacity().slots;
         let taken = live.slots_used().take(Some(slots));
         taken.map_err(|count| over_calls(Reason::SlotsExhausted, Some(slots), count))?;
         counted += 1;
+        crash::point("admit.counted");
         for (level, token) in levels.iter().zip(&mut tokens) {
             let Some(level) = level else { continue };
             let Some(rate) = level.rate else { continue };
             let taken = level.line.rate().take(rate, now.mono_ns);
             *token = Some(taken.map_err(|over| over_rate(level, rate, over, identity))?);
+            crash::point("admit.taken");
         }
         Ok(())
     })();
@@ -309,13 +313,16 @@ fn take_all(
         let present = levels.iter().flatten().count();
         for level in levels.iter().flatten().take(counted) {
             level.line.calls().give();
+            crash::point("admit.uncounted");
         }
         if counted > present {
             live.slots_used().give();
+            crash::point("admit.uncounted");
         }
         for (level, token) in levels.iter().zip(tokens) {
             if let (Some(level), Some(token)) = (level, token) {
                 level.line.rate().give_back(token, map::monotonic_ns());
+                crash::point("admit.returned");
             }
         }
     }

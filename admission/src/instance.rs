@@ -82,6 +82,10 @@ pub struct Status {
     pub epoch: u64,
     /// Cells of the ring, and how many wait.
     pub ring: (u64, u64),
+    /// Events whose producer died while writing.
+    pub events_lost: u64,
+    /// Gateways that are down, or due for a trial.
+    pub gateways_down: u32,
     /// Milliseconds since 1970 of the publisher's last sign of life; 0 for none.
     pub heartbeat_ms: u64,
 }
@@ -149,6 +153,8 @@ impl Instance {
         self.process = index;
         self.random = seed | 1;
         self.live.enter_process(index, pid);
+        // What was mapped before the fork is this process's too.
+        self.live.note_pair(index, self.tables.as_ref().map(|tables| tables.pair).unwrap_or_default().0);
     }
 
     /// Maps what is in force. One load when nothing changed.
@@ -424,6 +430,8 @@ impl Instance {
             slots: self.options.slots,
             epoch: self.live.epoch(),
             ring: self.events.fill(),
+            events_lost: self.events.lost(),
+            gateways_down: self.live.gateways_down(Now::read()),
             heartbeat_ms: self.control.as_ref().map_or(0, Control::heartbeat_ms),
         }
     }

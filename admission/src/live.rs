@@ -29,7 +29,7 @@ pub(crate) use sweep::{uid_from_words as uid_bytes, uid_to_words as uid_words};
 use crate::crash;
 use crate::error::OpenError;
 use crate::hash::Keys;
-use crate::map::{Map, wall_ms};
+use crate::map::{BOTH_WRITE_MODE, Map, wall_ms};
 use crate::sync::{AtomicU64, Ordering};
 use layout::*;
 use slots::Slots;
@@ -89,7 +89,7 @@ impl Live {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
-        let map = Map::create(&aside, capacity.words()).map_err(io)?;
+        let map = Map::create(&aside, capacity.words(), BOTH_WRITE_MODE).map_err(io)?;
         crash::point("live.made");
         let mut seed = [0; 16];
         fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut seed)).map_err(io)?;

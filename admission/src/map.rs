@@ -4,17 +4,19 @@
 //! wrong data at worst, never undefined behaviour. A mapping is never resized and its file never truncated by us: pages
 //! that vanished would be a SIGBUS in a worker, and one dead worker is a dead proxy.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::ptr::{self, NonNull};
 
 use crate::sync::AtomicU64;
 
-/// Mode of every shared file: its owner writes, the group reads (design section 3).
+/// Mode of the files that one side writes: its owner writes, the group reads.
 pub(crate) const FILE_MODE: u32 = 0o640;
+/// Mode of the files that both sides write, Kamailio and trunkd, each under a user of its own but in one group.
+pub(crate) const BOTH_WRITE_MODE: u32 = 0o660;
 /// Bytes in a word.
 pub(crate) const WORD: usize = size_of::<u64>();
 
@@ -36,8 +38,10 @@ unsafe impl Sync for Map {}
 impl Map {
     /// Makes a file of exactly `words` zero words and maps it for writing. Fails if it exists. Its memory is reserved
     /// now, so that a full file system is an error here and not a SIGBUS later.
-    pub(crate) fn create(path: &Path, words: usize) -> io::Result<Map> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)?;
+    pub(crate) fn create(path: &Path, words: usize, mode: u32) -> io::Result<Map> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)?;
+        // The mode is what was asked for, whatever the process's umask.
+        file.set_permissions(Permissions::from_mode(mode))?;
         let bytes = words.checked_mul(WORD).and_then(|n| i64::try_from(n).ok());
         let bytes = bytes.ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: a plain system call on a descriptor that we own.
@@ -180,12 +184,4 @@ fn read_clock(clock: libc::clockid_t) -> u64 {
     // SAFETY: writes one timespec that we own; both clocks exist on every Linux.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// Whether a process with this id exists.
-pub(crate) fn process_exists(pid: u32) -> bool {
-    let Ok(pid @ 1..) = libc::pid_t::try_from(pid) else { return false };
-    // SAFETY: signal 0 is never delivered; it only asks.
-    let refused = unsafe { libc::kill(pid, 0) };
-    refused == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }

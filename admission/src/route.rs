@@ -15,7 +15,7 @@ pub(crate) fn choose(
     fitness: impl Fn(&GatewayView) -> Fitness,
     random: u64,
 ) -> Option<GatewayView> {
-    let open = gateways.filter(|gateway| tried >> gateway.position & 1 == 0);
+    let open = gateways.filter(|gateway| (tried >> gateway.position) & 1 == 0);
     let fit = open.clone().filter(|gateway| fitness(gateway) != Fitness::Down);
     by_weight(fit, random).or_else(|| by_weight(open, random))
 }
@@ -25,7 +25,7 @@ fn by_weight(candidates: impl Iterator<Item = GatewayView> + Clone, random: u64)
     let tier = candidates.take_while(|gateway| gateway.priority == first.priority);
     let weight = |gateway: &GatewayView| u64::from(gateway.weight.max(1));
     let total: u64 = tier.clone().map(|gateway| weight(&gateway)).sum();
-    let mut point = (u128::from(random) * u128::from(total) >> 64) as u64;
+    let mut point = ((u128::from(random) * u128::from(total)) >> 64) as u64;
     tier.clone()
         .find(|gateway| {
             let share = weight(gateway);

@@ -11,7 +11,7 @@ use super::codec::{DecodeError, Event, EventOut};
 use super::ring::{CELL_WORDS, Cell, Progress, Pushed, Ring};
 use crate::crash;
 use crate::error::OpenError;
-use crate::map::Map;
+use crate::map::{BOTH_WRITE_MODE, Map};
 use crate::sync::{AtomicU64, Ordering};
 
 const FILE: &str = "events";
@@ -111,6 +111,11 @@ impl Producer {
     pub(crate) fn fill(&self) -> (u64, u64) {
         fill(&self.0)
     }
+
+    /// Events whose producer died while writing.
+    pub(crate) fn lost(&self) -> u64 {
+        self.0.words().at(E_LOST)
+    }
 }
 
 fn create(dir: &Path, cells: u32) -> Result<(), OpenError> {
@@ -120,7 +125,7 @@ fn create(dir: &Path, cells: u32) -> Result<(), OpenError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
-    let map = Map::create(&aside, HEADER_WORDS + cells as usize * CELL_WORDS).map_err(io)?;
+    let map = Map::create(&aside, HEADER_WORDS + cells as usize * CELL_WORDS, BOTH_WRITE_MODE).map_err(io)?;
     crash::point("events.made");
     let mut id = [0; 8];
     fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut id)).map_err(io)?;

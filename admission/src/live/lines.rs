@@ -3,8 +3,10 @@
 //! A line is addressed by its `live` index; one beyond the file's capacity does not exist, and its owner's calls are
 //! refused rather than let pass unlimited.
 
+use super::health::Fitness;
 use super::layout::*;
 use super::{CountWord, Live, Scope};
+use crate::decide::Now;
 use crate::rate::{Rate, RateWord};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -105,6 +107,12 @@ impl Live {
 }
 
 impl Live {
+    /// How many gateways are down, or due for a trial, at this time.
+    pub fn gateways_down(&self, now: Now) -> u32 {
+        let words = (0..self.capacity.gateways).filter_map(|gateway| self.health(gateway));
+        words.filter(|word| word.fitness(now.mono_ns / 1_000_000) != Fitness::Up).count() as u32
+    }
+
     pub(crate) fn health_word(&self, gateway: u32) -> Option<&AtomicU64> {
         let at = self.offsets.health + gateway as usize;
         (gateway < self.capacity.gateways).then(|| &self.map.shared_words()[at])

@@ -6,6 +6,7 @@
 //! looks at the tag again. Nobody waits for anybody: the only loop that watches another process is bounded.
 
 use super::layout::{B_KEY, BODY_WORDS};
+use crate::crash;
 use crate::sync::{AtomicU64, Ordering, Site, at, fence_at, spin_loop, swap};
 
 /// Tags in a window: two cache lines.
@@ -125,7 +126,7 @@ impl<'a> Slots<'a> {
     fn windows(self, key: CallKey) -> [usize; 2] {
         let windows = (self.tags.len() / WINDOW) as u64;
         [key.0[0], key.0[0].rotate_left(32) ^ key.0[1]]
-            .map(|hash| ((hash & 0xffff_ffff) * windows >> 32) as usize * WINDOW)
+            .map(|hash| (((hash & 0xffff_ffff) * windows) >> 32) as usize * WINDOW)
     }
 
     /// Which tags of a window have this fingerprint, one bit each: nearly always none, found without a branch.
@@ -205,6 +206,7 @@ impl<'a> Slots<'a> {
         // Each twin stores its tag, passes a fence, then looks; so at least one sees the other. And whoever reads a
         // word of the new body, which is written below, then sees that the tag has moved on.
         fence_at(Site::TwinFence, Ordering::SeqCst);
+        crash::point("slot.claimed");
         let own = SlotRef { index: index as u32, used: self.tag(index).used() };
         for attempt in 0..=PATIENCE {
             match self.elsewhere(key, Some(index)) {
@@ -238,6 +240,7 @@ impl<'a> Slots<'a> {
     fn write_key(self, index: usize, key: CallKey) {
         for (word, &value) in key.0.iter().enumerate() {
             self.bodies[index * BODY_WORDS + B_KEY + word].store(value, Ordering::Relaxed);
+            crash::point("slot.keyed");
         }
     }
 
@@ -270,6 +273,7 @@ impl<'a> Slots<'a> {
     /// Gives a claimed slot back unused.
     pub(crate) fn abandon(self, slot: SlotRef) {
         self.advance(slot, &[SlotState::Taking], SlotState::Free);
+        crash::point("slot.abandoned");
     }
 
     /// All slots that are not free.
