@@ -1,24 +1,42 @@
-//! Publishing: a table becomes an image file, is read back, and is named by one store into the control file.
+//! Publishing: a table becomes image files, is read back, and is named by one store into the control file.
+//!
+//! A whole table makes a base image; what changes after that makes an overlay on it, at a cost that grows with what changed
+//! since the base and not with the table. When an overlay has grown too large, base and overlay are folded into a new
+//! base: at once where the table is small, else by whoever calls [`Publisher::begin_fold`], on any thread.
 //!
 //! Killed between any two steps, the publisher leaves what was in force in force; its next start removes what has no
 //! name. Never writes to an image that was ever named, and never waits for a reader.
 
-use std::fs;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
-use std::path::{Path, PathBuf};
+mod catalog;
+mod change;
+mod debts;
+mod files;
+mod fold;
+mod images;
+mod put;
+mod rows;
 
-use crate::control::{Control, Pair, image_file};
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::control::{Control, Pair};
+use crate::crash;
 use crate::error::OpenError;
-use crate::image::{BuildError, Check, Image, build_base};
+use crate::image::{BuildError, Check};
 use crate::live::Live;
-use crate::map::{FILE_MODE, monotonic_ns};
-use crate::model::Table;
+use crate::tables::Tables;
+use catalog::{Base, Delta};
+use debts::Debts;
+use files::{Files, Kept};
+
+pub use change::{Change, Folding, Node};
+pub use fold::{Fold, Folded};
 
 /// Mode of the directory (design section 3).
 const DIRECTORY_MODE: u32 = 0o750;
-/// Images kept after newer ones were named: a worker that loaded the pair just before can still open what it names.
-const KEPT_GENERATIONS: u32 = 4;
 
 /// Why a table was not published. What was in force still is.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +58,12 @@ pub enum PublishError {
     /// The image read back is not the one that was written.
     #[error("the image read back is not the one written: {0}")]
     ReadBack(OpenError),
+    /// Changes came before any whole table.
+    #[error("this publisher has published no whole table yet that could be changed")]
+    NoTable,
+    /// Another base was published while this one was made.
+    #[error("another base was published while this one was folded")]
+    Superseded,
 }
 
 /// How files are made.
@@ -54,18 +78,36 @@ pub struct PublishOptions {
 pub struct Published {
     /// The generation that decisions made with it report.
     pub generation: u32,
-    /// Size of the image.
+    /// Size of the image that was made for it.
     pub image_bytes: usize,
-    /// Trunks in it.
+    /// Trunks of the whole table.
     pub trunks: usize,
+    /// Trunks and accounts that the overlay holds; 0 when there is none.
+    pub changed: usize,
+    /// The overlay has grown so large that it should be folded into a new base.
+    pub fold_due: bool,
 }
 
 /// The one writer of the control file and the images.
 #[derive(Debug)]
 pub struct Publisher {
-    dir: PathBuf,
-    options: PublishOptions,
+    files: Files,
     control: Control,
+    folding: Folding,
+    kept: Kept,
+    /// The highest number that an image was ever given here.
+    last: u32,
+    /// What is in force, as readers see it.
+    tables: Option<Tables>,
+    /// What is in force, as it was given to us; `None` until a whole table was published by this process.
+    catalog: Option<Catalog>,
+}
+
+#[derive(Debug)]
+struct Catalog {
+    base: Arc<Base>,
+    delta: Delta,
+    revision: u64,
 }
 
 impl Publisher {
@@ -85,10 +127,22 @@ impl Publisher {
             other => other?,
         };
         control.lock(dir)?;
-        let publisher = Publisher { dir: dir.to_owned(), options, control };
-        publisher.share(&dir.join(crate::control::FILE)).map_err(io)?;
-        publisher.remove_unnamed(0).map_err(io)?;
-        Ok(publisher)
+        crash::point("publish.locked");
+        let files = Files { dir: dir.to_owned(), group: options.group };
+        files.share(&dir.join(crate::control::FILE)).map_err(io)?;
+        let (mut kept, pair) = (Kept::default(), control.pair());
+        kept.named(pair, None);
+        files.sweep(|number| kept.wants(number)).map_err(io)?;
+        crash::point("publish.swept");
+        // For the debts of the first publish. What cannot be opened has none that could be known.
+        let tables = Tables::open(dir, pair, Check::BetweenCalls, None).ok();
+        let (last, folding) = (pair.generation(), Folding::default());
+        Ok(Publisher { files, control, folding, kept, last, tables, catalog: None })
+    }
+
+    /// Sets when a base is made anew.
+    pub fn set_folding(&mut self, folding: Folding) {
+        self.folding = folding;
     }
 
     /// The generation in force; 0 when nothing was ever published here.
@@ -96,116 +150,83 @@ impl Publisher {
         self.control.pair().generation()
     }
 
-    /// Puts `table` in force for every call judged from now on.
-    ///
-    /// `live` is where rate limits keep their debts: a trunk whose rate changes keeps its debt in calls.
-    pub fn publish(&mut self, table: &Table, live: Option<&Live>) -> Result<Published, PublishError> {
-        let old = self.control.pair();
-        let generation = old.generation() + 1;
-        let words = build_base(table, generation, random_keys()?)?;
-        let path = self.dir.join(image_file(generation));
-        let bytes = words.to_bytes();
-        self.write(&path, &bytes).map_err(|source| PublishError::Write { path: path.clone(), source })?;
-        let image = Image::open(&path, Check::Everything).map_err(PublishError::ReadBack)?;
-        let debts = live.map(|live| Debts::new(live, self.open_named(old), table));
-        if let Some(debts) = &debts {
-            debts.carry(|old, new| new > old);
-        }
-        self.control.name(Pair::new(generation, 0), table.revision);
-        if let Some(debts) = &debts {
-            debts.carry(|old, new| new < old);
-        }
-        if let Err(error) = self.remove_unnamed(KEPT_GENERATIONS) {
-            // Old images cost memory, not correctness; the next publish tries again.
-            let _ = error;
-        }
-        Ok(Published { generation, image_bytes: image.bytes(), trunks: table.trunks.len() })
-    }
-
     /// Tells readers that the publisher is alive. Milliseconds since 1970.
     pub fn heartbeat(&self, wall_ms: u64) {
         self.control.heartbeat(wall_ms);
     }
 
-    fn open_named(&self, pair: Pair) -> Option<Image> {
-        Image::open(&self.dir.join(image_file(pair.base())), Check::BetweenCalls).ok()
+    /// What is mapped may be read only while its files are whole: one that was cut off below us would be a SIGBUS.
+    fn look_at_files(&mut self) {
+        if self.tables.as_ref().is_some_and(|tables| !tables.are_whole(&self.files.dir)) {
+            self.tables = None;
+        }
     }
 
-    /// Writes the file aside and renames it. No fsync: the directory is memory and ends with the machine.
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let aside = path.with_extension("new");
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&aside)?;
-        file.write_all(bytes)?;
-        self.share(&aside)?;
-        fs::rename(&aside, path)
-    }
-
-    fn share(&self, path: &Path) -> io::Result<()> {
-        self.options.group.map_or(Ok(()), |group| chown(path, None, Some(group)))
-    }
-
-    /// Removes every image but the ones in force and the `keep` generations before them.
-    fn remove_unnamed(&self, keep: u32) -> io::Result<()> {
-        let pair = self.control.pair();
-        for entry in fs::read_dir(&self.dir)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let Some(rest) = name.to_str().and_then(|name| name.strip_prefix("table-")) else { continue };
-            let named = rest.parse::<u32>().is_ok_and(|generation| {
-                generation == pair.base()
-                    || generation == pair.overlay()
-                    || (generation < pair.generation() && generation + keep >= pair.generation())
-            });
-            if !named {
-                fs::remove_file(entry.path())?;
+    /// Reads the images of `pair` back, and names them.
+    fn name(
+        &mut self,
+        pair: Pair,
+        revision: u64,
+        debts: Option<Debts<'_>>,
+        live: Option<&Live>,
+    ) -> Result<(), PublishError> {
+        match Tables::open(&self.files.dir, pair, Check::Everything, self.tables.take()) {
+            Ok(tables) => {
+                crash::point("publish.verified");
+                self.name_checked(tables, revision, debts, live);
+                Ok(())
+            }
+            Err((error, previous)) => {
+                self.tables = previous;
+                Err(PublishError::ReadBack(error))
             }
         }
-        Ok(())
     }
-}
 
-/// The rate limits that change with a publish.
-struct Debts<'a> {
-    live: &'a Live,
-    changed: Vec<Change>,
-}
+    /// Names images that were read back.
+    fn name_checked(&mut self, tables: Tables, revision: u64, debts: Option<Debts<'_>>, live: Option<&Live>) {
+        let pair = tables.pair;
+        if let Some(debts) = &debts {
+            debts.carry_slower();
+        }
+        crash::point("publish.slower");
+        self.control.name(pair, revision);
+        if let Some(debts) = &debts {
+            debts.carry_faster();
+        }
+        crash::point("publish.faster");
+        self.last = self.last.max(pair.generation());
+        self.tables = Some(tables);
+        self.kept.named(pair, live);
+        if let Err(error) = self.files.sweep(|number| self.kept.wants(number)) {
+            // Old images cost memory, not correctness; the next publish tries again.
+            let _ = error;
+        }
+        crash::point("publish.removed");
+    }
 
-struct Change {
-    scope: crate::live::Scope,
-    old: crate::Rate,
-    new: crate::Rate,
-}
+    /// The limits that change between two states of one base.
+    fn debts<'a>(&self, live: Option<&'a Live>, old: &Delta, new: &Delta, base: &Base) -> Option<Debts<'a>> {
+        let (tables, live) = self.tables.as_ref().zip(live)?;
+        let trunks = old.trunks.keys().chain(new.trunks.keys());
+        let trunks = trunks.filter_map(|id| base.trunks.now(&new.trunks, id)).map(Arc::as_ref);
+        let accounts = old.accounts.keys().chain(new.accounts.keys());
+        let accounts = accounts.filter_map(|id| base.accounts.now(&new.accounts, id)).map(Arc::as_ref);
+        Some(Debts::new(live, tables, new.node.limits.rate, trunks, accounts))
+    }
 
-impl<'a> Debts<'a> {
-    fn new(live: &'a Live, old: Option<Image>, table: &Table) -> Debts<'a> {
-        use crate::image::Found;
-        use crate::live::Scope;
-        let Some(image) = old else { return Debts { live, changed: Vec::new() } };
-        let changed = |scope, old: Option<crate::Rate>, new: Option<crate::Rate>| match (old, new) {
-            (Some(old), Some(new)) if old != new => Some(Change { scope, old, new }),
-            _ => None,
+    /// Takes note of what is now in force.
+    fn adopt(&mut self, base: Arc<Base>, delta: Delta, revision: u64) -> Published {
+        let changed = delta.len();
+        let published = Published {
+            generation: self.generation(),
+            image_bytes: self.tables.as_ref().map_or(0, |tables| tables.newest().bytes()),
+            trunks: base.trunks.count(&delta.trunks),
+            changed,
+            fold_due: self.folding.due(base.trunks.len(), changed),
         };
-        let node = changed(Scope::Node, image.node_rate(), table.node.rate);
-        let trunks = table.trunks.iter().filter_map(|trunk| match image.trunk_by_live(trunk.live) {
-            Found::Here(was) => changed(Scope::Trunk(trunk.live), was.rate(), trunk.limits.rate),
-            _ => None,
-        });
-        let accounts = table.accounts.iter().filter_map(|account| match image.account(account.live) {
-            Found::Here(was) => changed(Scope::Account(account.live), was.rate, account.limits.rate),
-            _ => None,
-        });
-        Debts { live, changed: node.into_iter().chain(trunks).chain(accounts).collect() }
-    }
-
-    /// Carries over those whose intervals compare so: the slower ones before the images are named, the faster after.
-    fn carry(&self, which: impl Fn(u64, u64) -> bool) {
-        let now = monotonic_ns();
-        for change in &self.changed {
-            if which(change.old.interval_ns(), change.new.interval_ns()) {
-                self.live.carry_over(change.scope, change.old, change.new, now);
-            }
-        }
+        self.catalog = Some(Catalog { base, delta, revision });
+        published
     }
 }
 

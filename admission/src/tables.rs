@@ -35,7 +35,10 @@ impl Tables {
             },
         };
         let misfit = |image: &Image, base| image.base_generation() != base;
-        if overlay.as_ref().is_some_and(|image| misfit(image, pair.base())) {
+        let wrong = |image: &Image| {
+            misfit(image, pair.base()) || !image.is_overlay() || image.generation() != pair.overlay()
+        };
+        if overlay.as_ref().is_some_and(wrong) {
             let path = dir.join(image_file(pair.overlay()));
             return Err((OpenError::Damaged { path, fault: "it belongs to another base" }, previous));
         }
@@ -52,6 +55,23 @@ impl Tables {
                 Err(error) => Err((error, previous)),
             },
         }
+    }
+
+    /// A base alone.
+    pub(crate) fn of_base(base: Image) -> Tables {
+        Tables { pair: Pair::new(base.generation(), 0), base, overlay: None }
+    }
+
+    /// Whether the files still have their names and their lengths. Reads none of their words: they may be cut off.
+    pub(crate) fn are_whole(&self, dir: &Path) -> bool {
+        let is_named = |image: &Image, number| image.is_named(&dir.join(image_file(number)));
+        is_named(&self.base, self.pair.base())
+            && self.overlay.as_ref().is_none_or(|image| is_named(image, self.pair.overlay()))
+    }
+
+    /// The base alone.
+    pub(crate) fn base(&self) -> &Image {
+        &self.base
     }
 
     /// Overlay, then base.

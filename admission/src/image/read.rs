@@ -111,6 +111,13 @@ impl Image {
         Region::from_word(self.header(H_REGION))
     }
 
+    /// Whether `path` still stands for this file, at its full length.
+    pub(crate) fn is_named(&self, path: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let named = std::fs::metadata(path).map(|file| (file.ino(), file.len()));
+        matches!((named, self.map.inode()), (Ok(named), Ok(inode)) if named == (inode, self.bytes() as u64))
+    }
+
     /// Bytes of the file.
     pub fn bytes(&self) -> usize {
         self.map.words().len() * crate::map::WORD
