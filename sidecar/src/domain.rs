@@ -165,3 +165,12 @@ pub struct Provisioned {
     /// From the trunk files.
     pub trunks: Vec<Trunk>,
 }
+
+impl Provisioned {
+    /// Takes the accounts and trunks out; the node stays.
+    pub fn take(&mut self) -> Provisioned {
+        let accounts = std::mem::take(&mut self.accounts);
+        let trunks = std::mem::take(&mut self.trunks);
+        Provisioned { node: self.node.clone(), accounts, trunks }
+    }
+}

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem};
 use crate::difference::Plan;
+use crate::domain::Provisioned;
 use crate::logging::LevelHandle;
 use crate::metrics::Metrics;
 use crate::publish::{self, Handle};
@@ -61,6 +62,7 @@ pub enum Error {
 /// The one who changes the configuration.
 pub struct Reloader {
     deps: Deps,
+    /// What the main file said last. The store has the accounts and trunks.
     config: Config,
     unpublished: bool,
 }
@@ -71,9 +73,10 @@ impl Reloader {
     /// # Errors
     /// If it cannot be stored or published: then the daemon must not start.
     pub async fn start(deps: Deps, config: Config) -> Result<Reloader, Error> {
+        let mut config = config;
+        let wanted = config.provisioned.take();
         let mut reloader = Reloader { deps, config, unpublished: true };
-        let wanted = reloader.config.clone();
-        reloader.put(&wanted).await?;
+        reloader.put(wanted).await?;
         Ok(reloader)
     }
 
@@ -146,8 +149,8 @@ impl Reloader {
     }
 
     /// Whether anything changed.
-    async fn take_over(&mut self, config: Config) -> Result<bool, Error> {
-        let stored = self.put(&config).await?;
+    async fn take_over(&mut self, mut config: Config) -> Result<bool, Error> {
+        let stored = self.put(config.provisioned.take()).await?;
         let settings = config.webhooks != self.config.webhooks || config.log != self.config.log;
         if let Some(log) = &self.deps.log {
             log.set(config.log.level);
@@ -160,22 +163,25 @@ impl Reloader {
     }
 
     /// Stores and publishes. Whether the store had to change.
-    async fn put(&mut self, config: &Config) -> Result<bool, Error> {
+    async fn put(&mut self, wanted: Provisioned) -> Result<bool, Error> {
         let snapshot = self.deps.store.snapshot().await?;
-        let plan = Plan::between(&snapshot, &config.provisioned);
+        let base = snapshot.revision;
+        let plan = Plan::between(&snapshot, &wanted);
+        drop((snapshot, wanted)); // with 100,000 trunks each copy counts
         let changed = !plan.is_empty();
         let (added, changes, removed) = plan.counts();
-        let lines = plan.lines.clone();
+        let total = plan.lines.len();
+        let lines: Vec<_> = plan.lines.iter().take(MAX_LOGGED_LINES).cloned().collect();
         if changed {
-            let capacity = config.publish.capacity;
-            self.deps.store.apply(snapshot.revision, plan, capacity, self.deps.clock.now_ms()).await?;
+            let capacity = self.config.publish.capacity;
+            self.deps.store.apply(base, plan, capacity, self.deps.clock.now_ms()).await?;
             self.unpublished = true;
         }
-        for line in lines.iter().take(MAX_LOGGED_LINES) {
+        for line in lines {
             tracing::info!("{line}");
         }
-        if lines.len() > MAX_LOGGED_LINES {
-            tracing::info!("... and {} more changes", lines.len() - MAX_LOGGED_LINES);
+        if total > MAX_LOGGED_LINES {
+            tracing::info!("... and {} more changes", total - MAX_LOGGED_LINES);
         }
         if self.unpublished {
             self.publish().await?;

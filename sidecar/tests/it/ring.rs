@@ -24,6 +24,7 @@ pub(crate) fn module(dir: &Path, ring_cells: u32) -> Instance {
         gateways: 64,
         processes: 4,
         ring_cells,
+        spill_cells: 0,
     };
     let mut instance = Instance::create(&options).unwrap();
     instance.enter_process(1, std::process::id(), 42);
