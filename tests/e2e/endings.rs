@@ -90,6 +90,7 @@ fn a_sigterm_to_both_leaves_nothing_behind() {
         let gateway = Gateway::answering(stack.dir(), "gateway")?;
         let receiver = Receiver::start("stopped")?;
         let held = hold(stack, &gateway, &receiver)?;
+        stored(stack, "1")?;
         let mut kamailio = stack.kamailio.take().context("Kamailio is up")?;
         let status = kamailio.stop()?;
         ensure!(status.success(), "Kamailio: {status}");

@@ -141,7 +141,6 @@ pub fn arguments(places: &Places, sip: SocketAddr, options: &Options) -> Result<
         format!("SHM_DIR=\"{}\"", places.shm.display()),
         format!("RUN_DIR=\"{}\"", run.display()),
         format!("DIALOG_DB=\"sqlite:///{}\"", dialog_database(places).display()),
-        "DIALOG_FLUSH_S=1".to_owned(),
         "GATEWAY_SILENT_MS=500".to_owned(),
         format!("FAIL_MODE=\"{}\"", options.fail_mode),
     ];
