@@ -75,6 +75,7 @@ fn options(dir: &Path, trunks: usize) -> Options {
         gateways: room.3,
         processes: 16,
         ring_cells: 16_384,
+        spill_cells: 0,
     }
 }
 

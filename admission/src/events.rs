@@ -7,6 +7,7 @@
 mod codec;
 mod file;
 pub(crate) mod ring;
+mod spill;
 
 pub use codec::{
     Answered, Body, BodyOut, DecodeError, EndCause, Ended, EndedOut, Event, EventOut, Initiated,
@@ -15,4 +16,4 @@ pub use codec::{
 pub use file::{Consumer, Record};
 pub use ring::Pushed;
 
-pub(crate) use file::Producer;
+pub(crate) use file::{Producer, Size};

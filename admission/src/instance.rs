@@ -9,7 +9,7 @@ use crate::control::{Control, Pair};
 use crate::crash;
 use crate::decide::{self, Admission, Attempt, Identity, Now, Proof, Refusal, Verdict};
 use crate::error::OpenError;
-use crate::events::{EventOut, Producer, Pushed};
+use crate::events::{EventOut, Producer, Pushed, Size};
 use crate::image::{Check, Ha1, Label, Text};
 use crate::live::health::{Fitness, HealthWord, Outcome};
 use crate::live::process::Counter;
@@ -35,8 +35,10 @@ pub struct Options {
     pub gateways: u32,
     /// Most processes.
     pub processes: u32,
-    /// Events that may wait.
+    /// Events that may wait in the ring.
     pub ring_cells: u32,
+    /// Events that may wait in the spill file while the ring is full; 0 for no spill file.
+    pub spill_cells: u32,
 }
 
 /// How [`Instance::refresh`] went.
@@ -120,7 +122,8 @@ impl Instance {
             processes: options.processes,
         };
         let live = Live::create_or_reopen(&options.dir, capacity)?;
-        let events = Producer::create_or_reopen(&options.dir, options.ring_cells)?;
+        let size = Size { cells: options.ring_cells, spill: options.spill_cells };
+        let events = Producer::create_or_reopen(&options.dir, size)?;
         Ok(Instance::over(options, live, events))
     }
 

@@ -239,7 +239,7 @@ fn ring() {
         let mut progress = Progress::default();
         let mut seen = Vec::new();
         let mut poll = |seen: &mut Vec<u64>| {
-            let polled = progress.poll(memory.ring(), 0, 9);
+            let polled = progress.poll(&memory.ring(), 0, 9);
             for (_, cell) in &polled {
                 match cell {
                     Cell::Payload(words) => {
@@ -249,7 +249,7 @@ fn ring() {
                     other => panic!("{other:?}"),
                 }
             }
-            progress.acknowledge(memory.ring(), polled.into_iter().map(|(position, _)| position));
+            progress.acknowledge(&memory.ring(), polled.into_iter().map(|(position, _)| position));
         };
         assert!(memory.push(6));
         poll(&mut seen);

@@ -65,7 +65,7 @@ const fn command(
     sys::cmd_export { name, function: Some(function), param_no: 0, fixup: None, free_fixup: None, flags }
 }
 
-const PARAMETER_COUNT: usize = if cfg!(feature = "panic-points") { 9 } else { 8 };
+const PARAMETER_COUNT: usize = if cfg!(feature = "panic-points") { 10 } else { 9 };
 static PARAMETERS: Shared<[sys::param_export; PARAMETER_COUNT]> = Shared([
     parameter(c"shm_dir", sys::PARAM_STRING, params::SHM_DIR.cell()),
     parameter(c"fail_mode", sys::PARAM_STRING, params::FAIL_MODE.cell()),
@@ -74,6 +74,7 @@ static PARAMETERS: Shared<[sys::param_export; PARAMETER_COUNT]> = Shared([
     parameter(c"accounts", sys::PARAM_INT, params::ACCOUNTS.cell()),
     parameter(c"gateways", sys::PARAM_INT, params::GATEWAYS.cell()),
     parameter(c"ring_cells", sys::PARAM_INT, params::RING_CELLS.cell()),
+    parameter(c"spill_cells", sys::PARAM_INT, params::SPILL_CELLS.cell()),
     #[cfg(feature = "panic-points")]
     parameter(c"panic_at", sys::PARAM_STRING, params::PANIC_AT.cell()),
     sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() },

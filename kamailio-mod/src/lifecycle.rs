@@ -73,6 +73,7 @@ fn make_instance(params: &Params) -> Result<Instance, String> {
         gateways: params.gateways,
         processes: PROCESSES,
         ring_cells: params.ring_cells,
+        spill_cells: params.spill_cells,
     };
     let instance = Instance::create(&options).map_err(|e| format!("shared memory: {e}"))?;
     // SAFETY: a plain number that the core has read from its command line.
@@ -83,7 +84,7 @@ fn make_instance(params: &Params) -> Result<Instance, String> {
     let (uid, gid) =
         (u32::try_from(uid).ok().filter(|id| *id != 0), u32::try_from(gid).ok().filter(|id| *id != 0));
     if uid.is_some() || gid.is_some() {
-        for name in ["live", "events"] {
+        for name in ["live", "events", "events-spill"] {
             let path = params.shm_dir.join(name);
             chown(&path, uid, gid).map_err(|e| format!("{}: chown: {e}", path.display()))?;
         }

@@ -35,6 +35,8 @@ pub(crate) struct Params {
     pub(crate) gateways: u32,
     /// Events that may wait for the daemon in memory.
     pub(crate) ring_cells: u32,
+    /// Events that may wait in a file while those cells are full; 0 for none.
+    pub(crate) spill_cells: u32,
 }
 
 /// One broken rule.
@@ -71,6 +73,7 @@ pub(crate) static TRUNKS: NumberCell = NumberCell::new("trunks", 131_072, 1, 1 <
 pub(crate) static ACCOUNTS: NumberCell = NumberCell::new("accounts", 65_536, 1, 1 << 24);
 pub(crate) static GATEWAYS: NumberCell = NumberCell::new("gateways", 262_144, 1, 1 << 24);
 pub(crate) static RING_CELLS: NumberCell = NumberCell::new("ring_cells", 32_768, 64, 1 << 22);
+pub(crate) static SPILL_CELLS: NumberCell = NumberCell::new("spill_cells", 262_144, 0, 1 << 24);
 #[cfg(feature = "panic-points")]
 pub(crate) static PANIC_AT: TextCell = TextCell::unset();
 
@@ -115,13 +118,17 @@ impl NumberCell {
 impl Params {
     /// Reads and checks the cells.
     pub(crate) fn read() -> Result<Params, Vec<Problem>> {
-        Params::check(SHM_DIR.get(), FAIL_MODE.get(), [&SLOTS, &TRUNKS, &ACCOUNTS, &GATEWAYS, &RING_CELLS])
+        Params::check(
+            SHM_DIR.get(),
+            FAIL_MODE.get(),
+            [&SLOTS, &TRUNKS, &ACCOUNTS, &GATEWAYS, &RING_CELLS, &SPILL_CELLS],
+        )
     }
 
     fn check(
         dir: Option<&[u8]>,
         mode: Option<&[u8]>,
-        numbers: [&NumberCell; 5],
+        numbers: [&NumberCell; 6],
     ) -> Result<Params, Vec<Problem>> {
         let mut problems = Vec::new();
         let shm_dir = check_dir(dir, &mut problems);
@@ -134,12 +141,14 @@ impl Params {
                 FailMode::Closed
             }
         };
-        let [slots, trunks, accounts, gateways, ring_cells] = numbers.map(|cell| cell.check(&mut problems));
+        let [slots, trunks, accounts, gateways, ring_cells, spill_cells] =
+            numbers.map(|cell| cell.check(&mut problems));
         if !ring_cells.is_power_of_two() && problems.iter().all(|problem| problem.modparam != "ring_cells") {
             let rule = format!("{ring_cells} is no power of two");
             problems.push(Problem { modparam: "ring_cells", rule });
         }
-        let params = Params { shm_dir, fail_mode, slots, trunks, accounts, gateways, ring_cells };
+        let params =
+            Params { shm_dir, fail_mode, slots, trunks, accounts, gateways, ring_cells, spill_cells };
         if problems.is_empty() { Ok(params) } else { Err(problems) }
     }
 }
@@ -181,6 +190,7 @@ mod tests {
             number("a", 64),
             number("g", 64),
             number("ring_cells", 100),
+            number("spill_cells", 63),
         ];
         let problems =
             Params::check(Some(b"run/x"), Some(b"maybe"), cells.each_ref()).expect_err("all wrong");
@@ -192,6 +202,7 @@ mod tests {
                 "modparam \"fail_mode\": \"maybe\" is neither \"closed\" nor \"open\"",
                 "modparam \"slots\": 0 is not in 64 to 1048576",
                 "modparam \"trunks\": -5 is not in 64 to 1048576",
+                "modparam \"spill_cells\": 63 is not in 64 to 1048576",
                 "modparam \"ring_cells\": 100 is no power of two",
             ]
         );
@@ -201,7 +212,12 @@ mod tests {
     fn odd_folders_are_refused() {
         for bad in [&b"/a/../b"[..], b"", b"/\xff"] {
             assert!(
-                Params::check(Some(bad), None, [&SLOTS, &TRUNKS, &ACCOUNTS, &GATEWAYS, &RING_CELLS]).is_err()
+                Params::check(
+                    Some(bad),
+                    None,
+                    [&SLOTS, &TRUNKS, &ACCOUNTS, &GATEWAYS, &RING_CELLS, &SPILL_CELLS]
+                )
+                .is_err()
             );
         }
     }

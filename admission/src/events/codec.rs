@@ -174,8 +174,8 @@ pub enum DecodeError {
     /// Its sum does not agree.
     #[error("the record's check sum does not agree")]
     Damaged,
-    /// Its producer died before it was written.
-    #[error("the record's producer died before it was written")]
+    /// Its producer died, or found no memory, before it was written.
+    #[error("the record was lost before it was written")]
     Lost,
     /// A number in it means nothing.
     #[error("the record has an unknown {0}")]
@@ -220,6 +220,11 @@ const _: () = assert!(
 const MAX_LINE: usize = MAX_EVENT_TEXT - 96;
 
 impl EventOut<'_> {
+    /// Whether its call's ending tells the same: such an event is the first to be dropped.
+    pub(super) fn can_be_rebuilt(&self) -> bool {
+        matches!(self.body, BodyOut::Answered(_))
+    }
+
     /// The event as words; never fails, long strings are cut.
     #[inline]
     pub(super) fn encode(&self, out: &mut impl Sink) {

@@ -3,12 +3,13 @@
 //! The file outlives both processes. A start of Kamailio notes how far the producers of earlier starts had reserved;
 //! holes below that are nobody's any more.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
 use super::codec::{DecodeError, Event, EventOut};
 use super::ring::{CELL_WORDS, Cell, Progress, Pushed, Ring};
+use super::spill::{self, Spill};
 use crate::crash;
 use crate::error::OpenError;
 use crate::map::{BOTH_WRITE_MODE, Map};
@@ -16,7 +17,7 @@ use crate::sync::{AtomicU64, Ordering};
 
 const FILE: &str = "events";
 const MAGIC: u64 = u64::from_le_bytes(*b"TRNKEVT1");
-const LAYOUT: u64 = 1 << 32 | CELL_WORDS as u64;
+const LAYOUT: u64 = 2 << 32 | CELL_WORDS as u64;
 const HEADER_WORDS: usize = 512;
 const E_MAGIC: usize = 0;
 const E_LAYOUT: usize = 1;
@@ -29,6 +30,14 @@ const E_TAIL: usize = 72;
 const E_DEAD_BELOW: usize = 80;
 const E_DROPPED: usize = 88;
 const E_LOST: usize = 96;
+const E_SPILL_CELLS: usize = 4;
+const E_SPILL_HEAD: usize = 104;
+const E_SPILL_TAIL: usize = 112;
+/// 1 while events go to the spill file.
+const E_SPILL_OPEN: usize = 120;
+const E_SPILL_DEAD_BELOW: usize = 128;
+/// Set in the sequence of a record that came through the spill file.
+const SPILLED: u64 = 1 << 62;
 
 fn open(dir: &Path) -> Result<Map, OpenError> {
     let path = dir.join(FILE);
@@ -40,16 +49,45 @@ fn open(dir: &Path) -> Result<Map, OpenError> {
     if words.at(E_LAYOUT) != LAYOUT {
         return Err(OpenError::OtherLayout { path, found: words.at(E_LAYOUT), wanted: LAYOUT });
     }
-    let cells = words.at(E_CELLS) as usize;
-    if cells == 0 || cells.checked_mul(CELL_WORDS).map(|body| body + HEADER_WORDS) != Some(words.len()) {
+    if Size::of(&map).words() != Some(words.len()) {
         return Err(OpenError::Damaged { path, fault: "its length is not the one its header asks for" });
     }
     Ok(map)
 }
 
+/// How many events may wait: in the ring, and in the spill file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) cells: u32,
+    pub(crate) spill: u32,
+}
+
+impl Size {
+    fn of(map: &Map) -> Size {
+        let number = |index| u32::try_from(map.words().at(index)).unwrap_or(0);
+        Size { cells: number(E_CELLS), spill: number(E_SPILL_CELLS) }
+    }
+
+    fn ring_end(self) -> usize {
+        HEADER_WORDS + self.cells as usize * CELL_WORDS
+    }
+
+    /// Words of the file; `None` for one that could hold nothing.
+    fn words(self) -> Option<usize> {
+        (self.cells > 0).then(|| self.ring_end() + self.spill as usize)
+    }
+}
+
 fn ring(map: &Map) -> Ring<'_> {
-    let words = map.shared_words();
-    Ring { head: &words[E_HEAD], tail: &words[E_TAIL], cells: &words[HEADER_WORDS..] }
+    let (words, end) = (map.shared_words(), Size::of(map).ring_end());
+    Ring { head: &words[E_HEAD], tail: &words[E_TAIL], cells: &words[HEADER_WORDS..end] }
+}
+
+fn spill<'a>(map: &'a Map, file: &'a File) -> Option<Spill<'a>> {
+    let (words, size) = (map.shared_words(), Size::of(map));
+    let commits = &words[size.ring_end()..];
+    let (head, tail) = (&words[E_SPILL_HEAD], &words[E_SPILL_TAIL]);
+    (size.spill > 0).then_some(Spill { head, tail, commits, file })
 }
 
 fn word(map: &Map, index: usize) -> &AtomicU64 {
@@ -58,78 +96,110 @@ fn word(map: &Map, index: usize) -> &AtomicU64 {
 
 /// The module's side.
 #[derive(Debug)]
-pub(crate) struct Producer(Map);
+pub(crate) struct Producer {
+    map: Map,
+    spill: File,
+}
 
 impl Producer {
     /// Makes the file, or takes the one that is there. A file of another size is taken over only when it is drained:
     /// events are never thrown away to resize a ring.
-    pub(crate) fn create_or_reopen(dir: &Path, cells: u32) -> Result<Producer, OpenError> {
+    pub(crate) fn create_or_reopen(dir: &Path, size: Size) -> Result<Producer, OpenError> {
         let map = match open(dir) {
             Err(OpenError::Missing { .. }) => {
-                create(dir, cells)?;
+                create(dir, size)?;
                 open(dir)?
             }
             other => other?,
         };
-        let found = map.words().at(E_CELLS);
-        if found != u64::from(cells) {
-            let ring = ring(&map);
+        let found = Size::of(&map);
+        if found != size {
             let path = dir.join(FILE);
-            if ring.tail.load(Ordering::Acquire) != ring.head.load(Ordering::Acquire) {
-                let what = "cells and still holds events that trunkd has not read";
-                return Err(OpenError::OtherSize { path, what, found, wanted: u64::from(cells) });
+            let waiting = |head, tail| {
+                word(&map, head).load(Ordering::Acquire) != word(&map, tail).load(Ordering::Acquire)
+            };
+            if waiting(E_HEAD, E_TAIL) || waiting(E_SPILL_HEAD, E_SPILL_TAIL) {
+                let (what, found, wanted) = if found.cells == size.cells {
+                    ("spill cells and still holds events that trunkd has not read", found.spill, size.spill)
+                } else {
+                    ("cells and still holds events that trunkd has not read", found.cells, size.cells)
+                };
+                return Err(OpenError::OtherSize { path, what, found: found.into(), wanted: wanted.into() });
             }
             drop(map);
             fs::remove_file(&path).map_err(|error| OpenError::io(&path, error))?;
-            return Producer::create_or_reopen(dir, cells);
+            return Producer::create_or_reopen(dir, size);
         }
-        let head = ring(&map).head.load(Ordering::Acquire);
-        word(&map, E_DEAD_BELOW).store(head, Ordering::Release);
+        for (head, dead_below) in [(E_HEAD, E_DEAD_BELOW), (E_SPILL_HEAD, E_SPILL_DEAD_BELOW)] {
+            let head = word(&map, head).load(Ordering::Acquire);
+            word(&map, dead_below).store(head, Ordering::Release);
+        }
         crash::point("events.dead");
-        Ok(Producer(map))
+        Producer::over(dir, map)
+    }
+
+    fn over(dir: &Path, map: Map) -> Result<Producer, OpenError> {
+        let spill = spill::open(dir).map_err(|error| OpenError::io(&dir.join(spill::FILE), error))?;
+        Ok(Producer { map, spill })
     }
 
     /// The file as it is.
     pub(crate) fn attach(dir: &Path) -> Result<Producer, OpenError> {
-        open(dir).map(Producer)
+        Producer::over(dir, open(dir)?)
     }
 
-    /// Puts an event on the ring.
+    /// Puts an event on the ring, or into the spill file while that is in use. The record says how many were dropped
+    /// before it.
     pub(crate) fn push(&self, event: &EventOut<'_>) -> Pushed {
-        let ring = ring(&self.0);
-        let Some(position) = ring.reserve() else {
-            word(&self.0, E_DROPPED).fetch_add(1, Ordering::Relaxed);
-            return Pushed::Full;
-        };
-        let mut cell = ring.fill(position);
-        event.encode(&mut cell);
-        cell.commit();
-        Pushed::At(position)
+        let dropped = word(&self.map, E_DROPPED).load(Ordering::Relaxed);
+        let open = word(&self.map, E_SPILL_OPEN);
+        if open.load(Ordering::Acquire) == 0 {
+            let ring = ring(&self.map);
+            if let Some(position) = ring.reserve() {
+                let mut cell = ring.fill(position);
+                cell.word(dropped);
+                event.encode(&mut cell);
+                cell.commit();
+                return Pushed::At(position);
+            }
+        }
+        let spilled = spill(&self.map, &self.spill).and_then(|spill| {
+            open.store(1, Ordering::Release);
+            spill.push(event, dropped)
+        });
+        spilled.map_or_else(
+            || {
+                word(&self.map, E_DROPPED).fetch_add(1, Ordering::Relaxed);
+                Pushed::Full
+            },
+            Pushed::Spilled,
+        )
     }
 
     /// Cells, and how many of them wait to be read.
     pub(crate) fn fill(&self) -> (u64, u64) {
-        fill(&self.0)
+        fill(&self.map)
     }
 
     /// Events whose producer died while writing.
     pub(crate) fn lost(&self) -> u64 {
-        self.0.words().at(E_LOST)
+        self.map.words().at(E_LOST)
     }
 }
 
-fn create(dir: &Path, cells: u32) -> Result<(), OpenError> {
+fn create(dir: &Path, size: Size) -> Result<(), OpenError> {
     let (aside, path) = (dir.join("events.new"), dir.join(FILE));
     let io = |error| OpenError::io(&path, error);
     match fs::remove_file(&aside) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
-    let map = Map::create(&aside, HEADER_WORDS + cells as usize * CELL_WORDS, BOTH_WRITE_MODE).map_err(io)?;
+    let map = Map::create(&aside, size.words().unwrap_or(HEADER_WORDS), BOTH_WRITE_MODE).map_err(io)?;
     crash::point("events.made");
     let mut id = [0; 8];
     fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut id)).map_err(io)?;
-    word(&map, E_CELLS).store(u64::from(cells), Ordering::Relaxed);
+    word(&map, E_CELLS).store(u64::from(size.cells), Ordering::Relaxed);
+    word(&map, E_SPILL_CELLS).store(u64::from(size.spill), Ordering::Relaxed);
     // 63 bits: an id fits the integer of every database.
     word(&map, E_RING_ID).store(u64::from_ne_bytes(id) >> 1, Ordering::Relaxed);
     word(&map, E_LAYOUT).store(LAYOUT, Ordering::Relaxed);
@@ -141,32 +211,55 @@ fn create(dir: &Path, cells: u32) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Cells of ring and spill file, and how many events wait in both.
 fn fill(map: &Map) -> (u64, u64) {
-    let ring = ring(map);
-    let (tail, head) = (ring.tail.load(Ordering::Relaxed), ring.head.load(Ordering::Relaxed));
-    (map.words().at(E_CELLS), head.saturating_sub(tail))
+    let waiting = |head, tail| {
+        word(map, head).load(Ordering::Relaxed).saturating_sub(word(map, tail).load(Ordering::Relaxed))
+    };
+    let size = Size::of(map);
+    let cells = u64::from(size.cells) + u64::from(size.spill);
+    (cells, waiting(E_HEAD, E_TAIL) + waiting(E_SPILL_HEAD, E_SPILL_TAIL))
 }
 
 /// One record of the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its position: grows for ever, unique with [`Consumer::ring_id`].
+    /// Its position, unique for ever with [`Consumer::ring_id`]; one that came through the spill file has bit 62 set.
     pub sequence: u64,
+    /// How many events had been dropped when this one was pushed.
+    pub dropped_before: u64,
     /// The event, or why there is none.
     pub event: Result<Event, DecodeError>,
+}
+
+impl Record {
+    fn of(sequence: u64, cell: Cell) -> Record {
+        let (dropped_before, event) = match cell {
+            Cell::Payload(words) => match words.split_first() {
+                Some((&dropped, words)) => (dropped, Event::decode(words)),
+                None => (0, Err(DecodeError::Short)),
+            },
+            Cell::Damaged => (0, Err(DecodeError::Damaged)),
+            Cell::Hole | Cell::GivenUp => (0, Err(DecodeError::Lost)),
+        };
+        Record { sequence, dropped_before, event }
+    }
 }
 
 /// The daemon's side.
 #[derive(Debug)]
 pub struct Consumer {
     map: Map,
-    progress: Progress,
+    spill: File,
+    ring_progress: Progress,
+    spill_progress: Progress,
 }
 
 impl Consumer {
     /// Opens the file. [`OpenError::Missing`] until Kamailio has started once.
     pub fn attach(dir: &Path) -> Result<Consumer, OpenError> {
-        Ok(Consumer { map: open(dir)?, progress: Progress::default() })
+        let Producer { map, spill } = Producer::attach(dir)?;
+        Ok(Consumer { map, spill, ring_progress: Progress::default(), spill_progress: Progress::default() })
     }
 
     /// The file's own random number, 63 bits.
@@ -174,28 +267,39 @@ impl Consumer {
         self.map.words().at(E_RING_ID)
     }
 
-    /// Up to `max` records that wait, in order. Takes nothing: what is not acknowledged comes again.
+    /// Up to `max` records that wait, in order: the ring's, then the spill file's, which are younger. Takes nothing:
+    /// what is not acknowledged comes again.
     pub fn poll(&mut self, max: usize) -> Vec<Record> {
         let dead_below = self.map.acquire(E_DEAD_BELOW);
-        let cells = self.progress.poll(ring(&self.map), dead_below, max);
-        let records = cells.into_iter().map(|(sequence, cell)| {
-            let event = match cell {
-                Cell::Payload(words) => Event::decode(&words),
-                Cell::Damaged => Err(DecodeError::Damaged),
-                Cell::Hole => Err(DecodeError::Lost),
-            };
-            Record { sequence, event }
-        });
-        records.collect()
+        let cells = self.ring_progress.poll(&ring(&self.map), dead_below, max);
+        let mut records: Vec<_> = cells.into_iter().map(|(at, cell)| Record::of(at, cell)).collect();
+        if let Some(spill) = spill(&self.map, &self.spill).filter(|_| records.len() < max) {
+            let dead_below = self.map.acquire(E_SPILL_DEAD_BELOW);
+            let cells = self.spill_progress.poll(&spill, dead_below, max - records.len());
+            records.extend(cells.into_iter().map(|(at, cell)| Record::of(at | SPILLED, cell)));
+        }
+        records
     }
 
-    /// Says that these records are stored for good. Their cells may be used again.
+    /// Says that these records are stored for good. Their cells may be used again; and once nothing waits anywhere,
+    /// events go to the ring again.
     pub fn acknowledge(&mut self, records: &[Record]) {
         let lost = records.iter().filter(|record| record.event == Err(DecodeError::Lost)).count();
         word(&self.map, E_LOST).fetch_add(lost as u64, Ordering::Relaxed);
         crash::point("ring.lost");
-        self.progress.acknowledge(ring(&self.map), records.iter().map(|record| record.sequence));
+        let positions = |spilled| {
+            let records = records.iter().filter(move |record| (record.sequence & SPILLED != 0) == spilled);
+            records.map(|record| record.sequence & !SPILLED)
+        };
+        self.ring_progress.acknowledge(&ring(&self.map), positions(false));
         crash::point("ring.tail");
+        if let Some(spill) = spill(&self.map, &self.spill) {
+            self.spill_progress.acknowledge(&spill, positions(true));
+            if fill(&self.map).1 == 0 {
+                // A producer that has just seen it open still spills one: it is read after what the ring holds then.
+                word(&self.map, E_SPILL_OPEN).store(0, Ordering::Release);
+            }
+        }
     }
 
     /// Cells, and how many of them wait to be read.
@@ -203,7 +307,7 @@ impl Consumer {
         fill(&self.map)
     }
 
-    /// Events that were dropped because the ring was full.
+    /// Events that were dropped because ring and spill were full.
     pub fn dropped(&self) -> u64 {
         self.map.words().at(E_DROPPED)
     }

@@ -25,7 +25,9 @@ pub(crate) const PAYLOAD_WORDS: usize = CELL_WORDS - CELL_PAYLOAD;
 pub enum Pushed {
     /// It is in the ring, at this position.
     At(u64),
-    /// The ring is full; the drop is counted.
+    /// The ring is full; it is in the spill file, at this position.
+    Spilled(u64),
+    /// Ring and spill are full; the drop is counted.
     Full,
 }
 
@@ -38,6 +40,33 @@ pub(crate) enum Cell {
     Damaged,
     /// Reserved, not committed.
     Hole,
+    /// Its producer could not write it, and said so.
+    GivenUp,
+}
+
+/// Cells that a consumer reads in order: the ring's, or the spill file's.
+pub(crate) trait Cells {
+    /// First position that is not consumed, and the first that is not reserved.
+    fn bounds(&self) -> (u64, u64);
+    /// What the cell of a position holds.
+    fn read(&self, position: u64) -> Cell;
+    /// Gives everything before this position back to the producers.
+    fn set_tail(&self, tail: u64);
+}
+
+impl Cells for Ring<'_> {
+    fn bounds(&self) -> (u64, u64) {
+        let (tail, head) = (self.tail.load(Ordering::Relaxed), self.head.load(Ordering::Relaxed));
+        (tail, head.min(tail.saturating_add(self.capacity())))
+    }
+
+    fn read(&self, position: u64) -> Cell {
+        self.read_cell(position)
+    }
+
+    fn set_tail(&self, tail: u64) {
+        self.tail.store(tail, Ordering::Release);
+    }
 }
 
 /// The words that both sides share.
@@ -89,7 +118,7 @@ impl<'a> Ring<'a> {
     }
 
     /// Consumer: what the cell of a position holds.
-    pub(crate) fn read(self, position: u64) -> Cell {
+    fn read_cell(self, position: u64) -> Cell {
         let cell = self.cell(position);
         if cell[CELL_COMMIT].load(at(Site::CommitLoad, Ordering::Acquire)) != position + 1 {
             return Cell::Hole;
@@ -147,26 +176,25 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Positions that were committed and not yet acknowledged, in order, with what is lost: holes below `dead_below`.
-    pub(crate) fn poll(&self, ring: Ring<'_>, dead_below: u64, max: usize) -> Vec<(u64, Cell)> {
-        let (tail, head) = (ring.tail.load(Ordering::Relaxed), ring.head.load(Ordering::Relaxed));
-        let head = head.min(tail.saturating_add(ring.capacity()));
+    pub(crate) fn poll(&self, cells: &impl Cells, dead_below: u64, max: usize) -> Vec<(u64, Cell)> {
+        let (tail, head) = cells.bounds();
         (tail..head)
             .filter(|position| !self.done.contains(position))
-            .map(|position| (position, ring.read(position)))
+            .map(|position| (position, cells.read(position)))
             .filter(|(position, cell)| *cell != Cell::Hole || *position < dead_below)
             .take(max)
             .collect()
     }
 
-    /// Marks positions as consumed and moves `tail` over as many as are.
-    pub(crate) fn acknowledge(&mut self, ring: Ring<'_>, positions: impl IntoIterator<Item = u64>) {
+    /// Marks positions as consumed and moves the tail over as many as are.
+    pub(crate) fn acknowledge(&mut self, cells: &impl Cells, positions: impl IntoIterator<Item = u64>) {
         self.done.extend(positions);
-        let mut tail = ring.tail.load(Ordering::Relaxed);
+        let (mut tail, _) = cells.bounds();
         self.done.retain(|&position| position >= tail);
         while self.done.remove(&tail) {
             tail += 1;
         }
-        ring.tail.store(tail, Ordering::Release);
+        cells.set_tail(tail);
     }
 }
 
@@ -205,7 +233,7 @@ mod tests {
     }
 
     fn poll(progress: &Progress, ring: Ring<'_>, dead_below: u64) -> Vec<(u64, Cell)> {
-        progress.poll(ring, dead_below, usize::MAX)
+        progress.poll(&ring, dead_below, usize::MAX)
     }
 
     #[test]
@@ -221,7 +249,7 @@ mod tests {
             let expected: Vec<_> = (0..4).map(|v| (round * 4 + v, Cell::Payload(vec![v, v]))).collect();
             assert_eq!(polled, expected);
             assert_eq!(poll(&progress, ring, 0), expected, "polling consumes nothing");
-            progress.acknowledge(ring, polled.into_iter().map(|(position, _)| position));
+            progress.acknowledge(&ring, polled.into_iter().map(|(position, _)| position));
         }
     }
 
@@ -234,7 +262,7 @@ mod tests {
         push(ring, 3);
         let seen: Vec<u64> = poll(&progress, ring, 0).into_iter().map(|(position, _)| position).collect();
         assert_eq!(seen, [0, 3]);
-        progress.acknowledge(ring, seen);
+        progress.acknowledge(&ring, seen);
         assert_eq!(words.tail.load(Ordering::Relaxed), 1, "the tail stays before the hole");
         assert_eq!(push(ring, 4), Some(4), "only what is before the hole is free again");
         assert_eq!(push(ring, 5), None);
@@ -242,7 +270,7 @@ mod tests {
         assert_eq!(poll(&progress, ring, 0).len(), 2);
         let polled = poll(&progress, ring, dead + 1);
         assert_eq!(polled[1], (dead, Cell::Hole), "an epoch's end makes it lost");
-        progress.acknowledge(ring, polled.into_iter().map(|(position, _)| position));
+        progress.acknowledge(&ring, polled.into_iter().map(|(position, _)| position));
         assert_eq!(words.tail.load(Ordering::Relaxed), 5);
     }
 

@@ -2,9 +2,7 @@
 
 use std::fs;
 
-use trunk_admission::events::{BodyOut, Consumer, EventOut, InitiatedOut, Pushed};
 use trunk_admission::instance::{Freshness, Instance};
-use trunk_admission::model::Kind;
 use trunk_admission::publish::{PublishError, PublishOptions, Publisher};
 use trunk_admission::{OpenError, Reason};
 
@@ -96,7 +94,7 @@ fn a_publisher_that_starts_again_goes_on_counting_and_sweeps_what_has_no_name() 
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["control", "events", "live", "table-1"]);
+    assert_eq!(names, ["control", "events", "events-spill", "live", "table-1"]);
     let published = publisher.publish(&table(vec![]), Some(instance.live())).unwrap();
     assert_eq!(published.generation, 2);
     assert!(matches!(instance.refresh(), Freshness::Newer));
@@ -114,47 +112,4 @@ fn a_table_that_no_image_can_hold_is_refused_with_all_its_faults() {
     }
     assert_eq!(node.publisher.generation(), 1);
     assert!(matches!(node.instance.refresh(), Freshness::Same));
-}
-
-fn event(n: u8) -> EventOut<'static> {
-    let initiated = InitiatedOut {
-        account: b"",
-        kind: Kind::Trunk,
-        reason: Some(Reason::NoRoute),
-        limit: 0,
-        count: 0,
-        wait_ms: 0,
-        generation: 1,
-        source: [192, 0, 2, 1].into(),
-        source_port: 5060,
-        sip_call_id: b"id",
-        from_user: b"",
-        from_host: b"",
-        to_user: b"",
-        request_uri: b"sip:x",
-    };
-    EventOut { call: [n; 16], wall_ms: 1, trunk: b"acme", body: BodyOut::Initiated(initiated) }
-}
-
-#[test]
-fn events_wait_for_their_reader_over_restarts_of_both_sides() {
-    let node = Node::with(&table(vec![]));
-    for n in 0..16 {
-        assert_eq!(node.instance.push(&event(n)), Pushed::At(u64::from(n)));
-    }
-    assert_eq!(node.instance.push(&event(99)), Pushed::Full);
-    let node = node.restart();
-    let mut consumer = Consumer::attach(node.dir.path()).unwrap();
-    assert_eq!((consumer.fill(), consumer.dropped()), ((16, 16), 1));
-    let records = consumer.poll(10);
-    assert_eq!(records.len(), 10);
-    drop(consumer); // died before it acknowledged
-    let mut consumer = Consumer::attach(node.dir.path()).unwrap();
-    assert_eq!(consumer.poll(10), records, "the same again");
-    consumer.acknowledge(&records);
-    assert_eq!(consumer.poll(100).len(), 6);
-    assert_eq!(node.instance.push(&event(16)), Pushed::At(16));
-    let calls: Vec<u8> =
-        consumer.poll(100).iter().map(|record| record.event.as_ref().unwrap().call[0]).collect();
-    assert_eq!(calls, [10, 11, 12, 13, 14, 15, 16]);
 }

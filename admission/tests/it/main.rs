@@ -5,7 +5,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod calls;
+mod events;
 mod identity;
 mod images;
 mod limits;
+mod overlay;
 mod support;

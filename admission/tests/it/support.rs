@@ -23,6 +23,7 @@ pub(crate) fn options(dir: &TempDir) -> Options {
         gateways: 64,
         processes: 4,
         ring_cells: 16,
+        spill_cells: 0,
     }
 }
 

@@ -1,0 +1,141 @@
+//! Where events go while the ring is full: a bounded file beside it, written with system calls, read in order.
+//!
+//! Not mapped, because a page that memory cannot back would be a SIGBUS in a worker; a write that fails is a counted
+//! drop. Positions and commit words are in the `events` file, so a reader sees a record only when it is complete. Once
+//! the ring was full, every event goes here until both are drained: so events stay in order. The last eighth of the
+//! file is kept for records that nothing else could tell: an `answered` is dropped first, its call's ending knows it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::codec::{EventOut, Sink};
+use super::ring::{CELL_WORDS, Cell, Cells, PAYLOAD_WORDS};
+use crate::crash;
+use crate::hash::RecordSum;
+use crate::map::{BOTH_WRITE_MODE, WORD};
+use crate::sync::{AtomicU64, Ordering};
+
+/// The file's name.
+pub(super) const FILE: &str = "events-spill";
+const CELL_BYTES: usize = CELL_WORDS * WORD;
+/// Set in a commit word whose record could not be written.
+const GIVEN_UP: u64 = 1 << 63;
+
+/// Makes the file if it is not there, or opens it.
+pub(super) fn open(dir: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(BOTH_WRITE_MODE)
+        .open(dir.join(FILE))
+}
+
+/// The file with its words.
+#[derive(Clone, Copy)]
+pub(super) struct Spill<'a> {
+    pub(super) head: &'a AtomicU64,
+    pub(super) tail: &'a AtomicU64,
+    /// One for each cell: `position + 1` once the record of that position is in the file.
+    pub(super) commits: &'a [AtomicU64],
+    pub(super) file: &'a File,
+}
+
+impl Spill<'_> {
+    fn capacity(self) -> u64 {
+        self.commits.len() as u64
+    }
+
+    /// Takes a position below `limit` waiting records.
+    fn reserve(self, limit: u64) -> Option<u64> {
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            let tail = self.tail.load(Ordering::Acquire);
+            if head.saturating_sub(tail) >= limit {
+                return None;
+            }
+            match self.head.compare_exchange_weak(head, head + 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(head),
+                Err(current) => head = current,
+            }
+        }
+    }
+
+    /// Appends an event; `None` when there is no room for its kind, or no memory for the file.
+    pub(super) fn push(self, event: &EventOut<'_>, dropped: u64) -> Option<u64> {
+        let kept_back = if event.can_be_rebuilt() { self.capacity() / 8 } else { 0 };
+        let position = self.reserve(self.capacity() - kept_back)?;
+        crash::point("spill.reserved");
+        let mut cell = Buffer { bytes: [0; CELL_BYTES], used: WORD, sum: RecordSum::new(position) };
+        cell.word(dropped);
+        event.encode(&mut cell);
+        let length = ((cell.used / WORD - 1) as u64) << 32 | u64::from(cell.sum.finish());
+        cell.bytes[..WORD].copy_from_slice(&length.to_le_bytes());
+        let at = position % self.capacity();
+        let written = self.file.write_all_at(&cell.bytes[..cell.used], at * CELL_BYTES as u64);
+        crash::point("spill.written");
+        let commit = position + 1 | if written.is_ok() { 0 } else { GIVEN_UP };
+        self.commits[at as usize].store(commit, Ordering::Release);
+        crash::point("spill.committed");
+        written.is_ok().then_some(position)
+    }
+}
+
+impl Cells for Spill<'_> {
+    fn bounds(&self) -> (u64, u64) {
+        let tail = self.tail.load(Ordering::Relaxed);
+        let head = self.head.load(Ordering::Relaxed);
+        (tail, head.min(tail.saturating_add(self.capacity())))
+    }
+
+    fn read(&self, position: u64) -> Cell {
+        let at = position % self.capacity();
+        let commit = self.commits[at as usize].load(Ordering::Acquire);
+        if commit & !GIVEN_UP != position + 1 {
+            return Cell::Hole;
+        }
+        if commit & GIVEN_UP != 0 {
+            return Cell::GivenUp;
+        }
+        let mut bytes = [0; CELL_BYTES];
+        let from = at * CELL_BYTES as u64;
+        // The last record of the file may be shorter than a cell.
+        let read = self.file.read_at(&mut bytes, from).unwrap_or(0);
+        let mut words = bytes[..read].chunks_exact(WORD).map(|word| {
+            let mut copy = [0; WORD];
+            copy.copy_from_slice(word);
+            u64::from_le_bytes(copy)
+        });
+        let length = words.next().unwrap_or(u64::MAX);
+        let count = (length >> 32) as usize;
+        let payload: Vec<u64> = words.take(count).collect();
+        let mut sum = RecordSum::new(position);
+        payload.iter().for_each(|&word| sum.add(word));
+        let whole = count <= PAYLOAD_WORDS && payload.len() == count && sum.finish() == length as u32;
+        if whole { Cell::Payload(payload) } else { Cell::Damaged }
+    }
+
+    fn set_tail(&self, tail: u64) {
+        self.tail.store(tail, Ordering::Release);
+    }
+}
+
+/// A record on the stack, before it is written with one call.
+struct Buffer {
+    bytes: [u8; CELL_BYTES],
+    used: usize,
+    sum: RecordSum,
+}
+
+impl Sink for Buffer {
+    fn word(&mut self, word: u64) {
+        if let Some(place) = self.bytes.get_mut(self.used..self.used + WORD) {
+            place.copy_from_slice(&word.to_le_bytes());
+            self.sum.add(word);
+            self.used += WORD;
+        }
+    }
+}
