@@ -78,7 +78,9 @@ pub struct PublishOptions {
 pub struct Published {
     /// The generation that decisions made with it report.
     pub generation: u32,
-    /// Size of the image that was made for it.
+    /// Number of the base that it rests on; the same when it is one.
+    pub base: u32,
+    /// Size of the newest image, the overlay if there is one.
     pub image_bytes: usize,
     /// Trunks of the whole table.
     pub trunks: usize,
@@ -220,6 +222,7 @@ impl Publisher {
         let changed = delta.len();
         let published = Published {
             generation: self.generation(),
+            base: base.generation,
             image_bytes: self.tables.as_ref().map_or(0, |tables| tables.newest().bytes()),
             trunks: base.trunks.count(&delta.trunks),
             changed,

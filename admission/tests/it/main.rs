@@ -6,8 +6,11 @@
 
 mod calls;
 mod events;
+mod folding;
 mod identity;
 mod images;
 mod limits;
 mod overlay;
+mod side;
 mod support;
+mod world;
