@@ -11,7 +11,17 @@ pub(crate) const SOURCE: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4A
 
 /// Room for so many calls, trunks (and as many gateways), accounts and processes.
 pub(crate) fn options(dir: &Path, slots: u32, trunks: u32, accounts: u32, processes: u32) -> Options {
-    Options { dir: dir.to_owned(), slots, trunks, accounts, gateways: trunks, processes, ring_cells: 16 }
+    let (ring_cells, spill_cells) = (16, 16);
+    Options {
+        dir: dir.to_owned(),
+        slots,
+        trunks,
+        accounts,
+        gateways: trunks,
+        processes,
+        ring_cells,
+        spill_cells,
+    }
 }
 
 /// A table of these accounts and trunks.
