@@ -81,7 +81,8 @@ pub fn read_log(path: &Path) -> Result<Vec<Message>> {
 }
 
 /// What one end saw of one call, as a line to compare: each answer to an INVITE but 100, then each other request it
-/// sent with the answer, e.g. `180 200, BYE 200`. Repetitions are told once.
+/// sent with the answer, e.g. `180 200, BYE 200`. Repetitions are told once, and so is a provisional answer that was
+/// overtaken by the final one: before it.
 #[must_use]
 pub fn story(messages: &[Message], call_id: &str) -> String {
     let mut invite: Vec<String> = Vec::new();
@@ -94,6 +95,8 @@ pub fn story(messages: &[Message], call_id: &str) -> String {
             _ => push_new(&mut others, format!("{method} {code}")),
         }
     }
+    let challenged = invite.iter().position(|code| code == "407").map_or(0, |at| at + 1);
+    invite[challenged..].sort_by_key(|code| !code.starts_with('1'));
     let mut parts = vec![invite.join(" ")];
     parts.extend(others);
     parts.retain(|part| !part.is_empty());
