@@ -133,7 +133,7 @@ async fn a_black_hole_holds_up_nobody_else() {
     let hole = Receiver::start(Answer::Silence).await;
     let receiver = Receiver::start(Answer::Status(200)).await;
     let site = Site::new();
-    site.write_main("attempt_timeout_ms = 20000\nconnect_timeout_ms = 5000\n[shutdown]\ngrace_ms = 0");
+    site.write_main("attempt_timeout_ms = 60000\nconnect_timeout_ms = 5000\n[shutdown]\ngrace_ms = 0");
     site.write("a.toml", &trunk_with_webhook("hole", &hole.url));
     site.write("b.toml", &trunk_with_webhook("acme", &receiver.url));
     let delivering = Delivering::start(&site).await;
