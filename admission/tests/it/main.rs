@@ -11,6 +11,7 @@ mod identity;
 mod images;
 mod limits;
 mod overlay;
+mod prefixes;
 mod side;
 mod support;
 mod world;

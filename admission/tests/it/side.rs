@@ -1,11 +1,12 @@
 //! A publisher with a reader, and everything that the reader can say.
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 
 use tempfile::TempDir;
 use trunk_admission::instance::Instance;
 use trunk_admission::publish::{Folding, Node as Settings, PublishOptions, Publisher};
-use trunk_admission::{Attempt, Now, Proof, Verdict};
+use trunk_admission::{Attempt, Identity, Now, Proof, Reason, Verdict};
 
 use crate::support::options;
 use crate::world::{ADDRESSES, LIVES, NAMES, USERS};
@@ -31,6 +32,13 @@ impl Side {
         publisher.set_folding(folding);
         let instance = Instance::create(&options(&dir)).unwrap();
         Side { dir, publisher, instance, calls: 0 }
+    }
+
+    /// Whose call it would be, or why nobody's.
+    pub(crate) fn identify(&self, host: &str, source: IpAddr) -> Result<Identity, Reason> {
+        let call = self.instance.call_key(b"any", b"tag", 1);
+        let attempt = Attempt { host: host.as_bytes(), user: b"", source, secure: false, call };
+        self.instance.identify(&attempt).map_err(|refusal| refusal.reason)
     }
 
     /// Everything that the module could ask, as text.
