@@ -3,6 +3,7 @@
 //! Made once before Kamailio forks, then each process goes on with its own copy of the handle over the same memory.
 //! After start nothing here locks, waits, or allocates, but for the moment a new image is mapped.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use crate::control::{Control, Pair};
@@ -10,7 +11,7 @@ use crate::crash;
 use crate::decide::{self, Admission, Attempt, Identity, Now, Proof, Refusal, Verdict};
 use crate::error::OpenError;
 use crate::events::{EventOut, Producer, Pushed, Size};
-use crate::image::{Check, Ha1, Label, Text};
+use crate::image::{Check, GatewayView, Ha1, Label, Text};
 use crate::live::health::{Fitness, HealthWord, Outcome};
 use crate::live::process::Counter;
 use crate::live::{CallKey, CallView, Capacity, Ending, Live, SlotRef};
@@ -313,32 +314,29 @@ impl Instance {
         for gateway in image.gateways(&identity.trunk).filter(|gateway| Some(gateway.live) == last) {
             tried |= 1 << gateway.position;
         }
-        let now_ms = monotonic_ns() / 1_000_000;
+        // Most gateways have never failed; only for others does the time matter.
+        let clock = OnceCell::new();
+        let now_ms = || *clock.get_or_init(|| monotonic_ns() / 1_000_000);
         // A trial belongs to one call: whoever loses the race for it chooses again, without that gateway.
-        let mut lost = 0;
+        let mut lost = 0_u64;
         loop {
-            let fitness = |gateway: &crate::image::GatewayView| {
-                if lost >> gateway.position & 1 == 1 {
-                    Fitness::Down
-                } else {
-                    self.fitness(gateway.live, now_ms)
-                }
+            let fitness = |gateway: &GatewayView| match self.live.health(gateway.live) {
+                Some(word) if word.is_good() => Fitness::Up,
+                Some(word) if (lost >> gateway.position) & 1 == 0 => word.fitness(now_ms()),
+                _ => Fitness::Down,
             };
             let chosen = route::choose(image.gateways(&identity.trunk), tried, fitness, random)?;
-            let health = self.live.health(chosen.live);
-            let trial = lost >> chosen.position & 1 == 0
-                && health.is_some_and(|word| word.fitness(now_ms) == Fitness::Trial);
-            if trial && !health.is_some_and(|word| word.take_trial(now_ms)) {
+            let lost_already = (lost >> chosen.position) & 1 == 1;
+            let health = self.live.health(chosen.live).filter(|word| !lost_already && !word.is_good());
+            if health
+                .is_some_and(|word| word.fitness(now_ms()) == Fitness::Trial && !word.take_trial(now_ms()))
+            {
                 lost |= 1 << chosen.position;
                 continue;
             }
             let attempt = self.live.note_tried(slot, sum, tried | 1 << chosen.position, chosen.live);
             return Some(Target { uri: image.gateway_uri(&chosen), live: chosen.live, attempt });
         }
-    }
-
-    fn fitness(&self, gateway_live: u32, now_ms: u64) -> Fitness {
-        self.live.health(gateway_live).map_or(Fitness::Down, |word| word.fitness(now_ms))
     }
 
     /// What came of sending a call to a gateway.

@@ -179,6 +179,29 @@ pub(crate) fn wall_ms() -> u64 {
     read_clock(libc::CLOCK_REALTIME) / 1_000_000
 }
 
+/// Both clocks, as [`monotonic_ns`] and [`wall_ms`], mostly for the price of one: how far they are apart is looked up
+/// again every 100 ms, so that a step of the wall clock is followed that soon.
+#[cfg(not(loom))]
+#[inline]
+pub(crate) fn both_clocks() -> (u64, u64) {
+    // This process's own memory, not shared: the only atomics that are no words of a file.
+    static LOOKED_AT_NS: AtomicU64 = AtomicU64::new(0);
+    static APART_NS: AtomicU64 = AtomicU64::new(0);
+    use crate::sync::Ordering::Relaxed;
+    let now = monotonic_ns();
+    if now.wrapping_sub(LOOKED_AT_NS.load(Relaxed)) > 100_000_000 {
+        APART_NS.store(read_clock(libc::CLOCK_REALTIME).wrapping_sub(now), Relaxed);
+        LOOKED_AT_NS.store(now, Relaxed);
+    }
+    (now, now.wrapping_add(APART_NS.load(Relaxed)) / 1_000_000)
+}
+
+/// Loom's atomics cannot be static.
+#[cfg(loom)]
+pub(crate) fn both_clocks() -> (u64, u64) {
+    (monotonic_ns(), wall_ms())
+}
+
 fn read_clock(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes one timespec that we own; both clocks exist on every Linux.

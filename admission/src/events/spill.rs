@@ -77,7 +77,7 @@ impl Spill<'_> {
         let at = position % self.capacity();
         let written = self.file.write_all_at(&cell.bytes[..cell.used], at * CELL_BYTES as u64);
         crash::point("spill.written");
-        let commit = position + 1 | if written.is_ok() { 0 } else { GIVEN_UP };
+        let commit = (position + 1) | if written.is_ok() { 0 } else { GIVEN_UP };
         self.commits[at as usize].store(commit, Ordering::Release);
         crash::point("spill.committed");
         written.is_ok().then_some(position)

@@ -16,7 +16,7 @@ fn buckets_for(keys: usize) -> usize {
 
 #[inline]
 fn first_bucket(hash: u64, buckets: usize) -> usize {
-    ((hash & 0xffff_ffff) * buckets as u64 >> 32) as usize
+    (((hash & 0xffff_ffff) * buckets as u64) >> 32) as usize
 }
 
 #[inline]
@@ -84,10 +84,10 @@ fn try_build(
         let mut bucket = first_bucket(hash, buckets);
         let mut probes = 1;
         while table[bucket] != 0 {
-            if let Some(suspects) = &mut suspects {
-                if table[bucket] >> 32 == word >> 32 {
-                    suspects.push((entry_of(word), entry_of(table[bucket])));
-                }
+            if let Some(suspects) = &mut suspects
+                && table[bucket] >> 32 == word >> 32
+            {
+                suspects.push((entry_of(word), entry_of(table[bucket])));
             }
             // One short of the bound, so that a miss also finds an empty bucket within it.
             if probes + 1 >= MAX_PROBES {

@@ -41,6 +41,12 @@ pub enum Fitness {
 pub(crate) struct HealthWord<'a>(pub(crate) &'a AtomicU64);
 
 impl HealthWord<'_> {
+    /// Whether nothing speaks against it, whatever the time.
+    #[inline]
+    pub(crate) fn is_good(self) -> bool {
+        self.0.load(Ordering::Relaxed) & FAILED_MASK < FAILURES
+    }
+
     pub(crate) fn fitness(self, now_ms: u64) -> Fitness {
         let word = self.0.load(Ordering::Relaxed);
         let failed = word & FAILED_MASK;

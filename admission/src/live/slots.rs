@@ -129,18 +129,17 @@ impl<'a> Slots<'a> {
             .map(|hash| (((hash & 0xffff_ffff) * windows) >> 32) as usize * WINDOW)
     }
 
-    /// Which tags of a window have this fingerprint, one bit each: nearly always none, found without a branch.
+    /// Which tags of a window have this fingerprint, one bit each: nearly always none, found without a branch for each.
     #[inline]
     fn alike(self, window: usize, fingerprint: u32) -> u32 {
         let Some(tags) = self.tags.get(window..).and_then(|tags| tags.first_chunk::<WINDOW>()) else {
             return 0;
         };
-        let mut alike = 0;
-        for (bit, cell) in tags.iter().enumerate() {
-            let tag = Tag(cell.load(Ordering::Relaxed));
-            alike |= u32::from(tag.fingerprint() == fingerprint) << bit;
+        let same = |cell: &AtomicU64| Tag(cell.load(Ordering::Relaxed)).fingerprint() == fingerprint;
+        if !tags.iter().fold(false, |any, cell| any | same(cell)) {
+            return 0;
         }
-        alike
+        (0..).zip(tags).fold(0, |alike, (bit, cell)| alike | u32::from(same(cell)) << bit)
     }
 
     fn fingerprint(key: CallKey) -> u32 {

@@ -31,13 +31,16 @@ impl<'a> Draft<'a> {
             listed(prefix, trunk.live);
         });
         let allowed = trunk.regions.as_ref().is_none_or(|regions| regions.contains(&settings.region));
-        let flags = F_ENABLED * u64::from(trunk.enabled)
-            | (trunk.auth as u64) << F_AUTH_SHIFT
-            | F_APPLICATION * u64::from(trunk.kind == Kind::Application)
-            | F_SECURE * u64::from(trunk.secure)
-            | F_REGION * u64::from(allowed)
-            | F_SOURCES * u64::from(!trunk.sources.is_empty())
-            | F_CREDENTIALS * u64::from(!trunk.credentials.is_empty());
+        let flags = [
+            (F_ENABLED, trunk.enabled),
+            (F_APPLICATION, trunk.kind == Kind::Application),
+            (F_SECURE, trunk.secure),
+            (F_REGION, allowed),
+            (F_SOURCES, !trunk.sources.is_empty()),
+            (F_CREDENTIALS, !trunk.credentials.is_empty()),
+        ];
+        let flags = flags.into_iter().filter(|(_, set)| *set).fold(0, |all, (flag, _)| all | flag);
+        let flags = flags | (trunk.auth as u64) << F_AUTH_SHIFT;
         let set = self.failover_set(trunk.failover);
         let (gateways, gateway_sum) = self.gateways(trunk);
         let credentials = self.credentials(trunk);
