@@ -182,7 +182,8 @@ impl Instance {
                 self.live.note_pair(self.process, pair.0);
                 Freshness::Newer
             }
-            Err((error, previous)) => {
+            Err(refused) => {
+                let (error, previous) = *refused;
                 self.tables = previous;
                 self.refused = pair;
                 self.retry_at_ns = monotonic_ns() + RETRY_NS;

@@ -178,7 +178,8 @@ impl Publisher {
                 self.name_checked(tables, revision, debts, live);
                 Ok(())
             }
-            Err((error, previous)) => {
+            Err(refused) => {
+                let (error, previous) = *refused;
                 self.tables = previous;
                 Err(PublishError::ReadBack(error))
             }

@@ -18,6 +18,9 @@ pub(crate) struct Tables {
     overlay: Option<Image>,
 }
 
+/// Why a pair was not mapped, and what was mapped before it.
+pub(crate) type Refused = Box<(OpenError, Option<Tables>)>;
+
 impl Tables {
     /// Maps what `pair` names; takes the base of `previous` over when it is the same.
     pub(crate) fn open(
@@ -25,13 +28,13 @@ impl Tables {
         pair: Pair,
         check: Check,
         previous: Option<Tables>,
-    ) -> Result<Tables, (OpenError, Option<Tables>)> {
+    ) -> Result<Tables, Refused> {
         let open = |generation| Image::open(&dir.join(image_file(generation)), check);
         let overlay = match pair.overlay() {
             0 => None,
             generation => match open(generation) {
                 Ok(image) => Some(image),
-                Err(error) => return Err((error, previous)),
+                Err(error) => return Err(Box::new((error, previous))),
             },
         };
         let misfit = |image: &Image, base| image.base_generation() != base;
@@ -40,7 +43,8 @@ impl Tables {
         };
         if overlay.as_ref().is_some_and(wrong) {
             let path = dir.join(image_file(pair.overlay()));
-            return Err((OpenError::Damaged { path, fault: "it belongs to another base" }, previous));
+            let error = OpenError::Damaged { path, fault: "it belongs to another base" };
+            return Err(Box::new((error, previous)));
         }
         match previous {
             Some(Tables { pair: old, base, .. }) if old.base() == pair.base() => {
@@ -49,10 +53,10 @@ impl Tables {
             previous => match open(pair.base()) {
                 Ok(base) if misfit(&base, pair.base()) || base.is_overlay() => {
                     let path = dir.join(image_file(pair.base()));
-                    Err((OpenError::Damaged { path, fault: "it is no base" }, previous))
+                    Err(Box::new((OpenError::Damaged { path, fault: "it is no base" }, previous)))
                 }
                 Ok(base) => Ok(Tables { pair, base, overlay }),
-                Err(error) => Err((error, previous)),
+                Err(error) => Err(Box::new((error, previous))),
             },
         }
     }

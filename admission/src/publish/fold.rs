@@ -95,7 +95,7 @@ impl Publisher {
             write_overlay(&self.files, generation, revision, &base, tables.base(), &delta)?;
             let pair = Pair::new(base.generation, generation);
             tables = Tables::open(&self.files.dir, pair, Check::Everything, Some(tables))
-                .map_err(|(error, _)| PublishError::ReadBack(error))?;
+                .map_err(|refused| PublishError::ReadBack(refused.0))?;
         }
         self.name_checked(tables, revision, None, live);
         self.kept.folding = None;
