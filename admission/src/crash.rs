@@ -63,6 +63,9 @@ mod armed {
         "ring.word",
         "ring.length",
         "ring.committed",
+        "spill.reserved",
+        "spill.written",
+        "spill.committed",
         "ring.lost",
         "ring.tail",
         // A call: admitted or refused, ended, restored, taken back.
