@@ -211,10 +211,8 @@ impl Publisher {
     /// The limits that change between two states of one base.
     fn debts<'a>(&self, live: Option<&'a Live>, old: &Delta, new: &Delta, base: &Base) -> Option<Debts<'a>> {
         let (tables, live) = self.tables.as_ref().zip(live)?;
-        let trunks = old.trunks.keys().chain(new.trunks.keys());
-        let trunks = trunks.filter_map(|id| base.trunks.now(&new.trunks, id)).map(Arc::as_ref);
-        let accounts = old.accounts.keys().chain(new.accounts.keys());
-        let accounts = accounts.filter_map(|id| base.accounts.now(&new.accounts, id)).map(Arc::as_ref);
+        let trunks = base.trunks.since(&old.trunks, &new.trunks);
+        let accounts = base.accounts.since(&old.accounts, &new.accounts);
         Some(Debts::new(live, tables, new.node.limits.rate, trunks, accounts))
     }
 

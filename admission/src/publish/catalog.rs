@@ -2,11 +2,11 @@
 //!
 //! Answers what an overlay must say. Its cost grows with what changed, never with the table. No I/O.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::change::{Change, Node};
-use super::rows::{Changed, Rows};
+use super::rows::{Changed, Difference, Rows};
 use crate::image::{Changes, Found, Image, Owners, Prefix, VALUE_AMBIGUOUS, VALUE_LIVE, distinct_prefixes};
 use crate::model::{Account, Trunk};
 
@@ -113,66 +113,60 @@ impl Delta {
     /// What collides with rows of the base that did not change; collisions among the changed the builder finds.
     pub(super) fn collisions(&self, base: &Base) -> Vec<String> {
         let mut found = Vec::new();
-        for trunk in self.trunks.values().flatten() {
+        for (id, row) in &self.trunks {
+            let Some(trunk) = &row.now else { continue };
+            let before = row.before.as_ref();
             let unchanged = |other: &&Trunk| !self.trunks.contains_key(&other.id);
-            if base.trunks.with_live(trunk.live).map(Arc::as_ref).filter(unchanged).is_some() {
-                found.push(format!("trunk {}: live index {} is another trunk's", trunk.id, trunk.live));
+            let (live, user) = (trunk.live, trunk.inbound_user.as_deref());
+            let moved = before.is_none_or(|old| old.live != live);
+            if moved && base.trunks.with_live(live).map(Arc::as_ref).filter(unchanged).is_some() {
+                found.push(format!("trunk {id}: live index {live} is another trunk's"));
             }
-            let user = trunk.inbound_user.as_deref();
             if user.and_then(|user| base.with_user(user)).filter(unchanged).is_some() {
                 found.push(format!("inbound user {} is there twice", user.unwrap_or_default()));
             }
         }
-        for account in self.accounts.values().flatten() {
+        for (id, account) in
+            self.accounts.iter().filter_map(|(id, row)| row.now.as_ref().map(|now| (id, now)))
+        {
             let unchanged = |other: &&Arc<Account>| !self.accounts.contains_key(&other.id);
             if base.accounts.with_live(account.live).filter(unchanged).is_some() {
-                let (id, live) = (&account.id, account.live);
-                found.push(format!("account {id}: live index {live} is another account's"));
+                found.push(format!("account {id}: live index {} is another account's", account.live));
             }
         }
         found
     }
 
     /// What the overlay on `base`, whose image is `image`, must hold.
-    pub(super) fn contents<'a>(&'a self, base: &'a Base, image: &Image) -> Changes<'a> {
-        let trunks: Vec<&Trunk> = self.trunks.values().flatten().map(Arc::as_ref).collect();
-        let accounts: Vec<&Account> = self.accounts.values().flatten().map(Arc::as_ref).collect();
-        let before: Vec<&Trunk> =
-            self.trunks.keys().filter_map(|id| base.trunks.get(id)).map(Arc::as_ref).collect();
-        let lives: BTreeSet<u32> = trunks.iter().map(|trunk| trunk.live).collect();
-        let users: BTreeSet<&str> = trunks.iter().filter_map(|trunk| trunk.inbound_user.as_deref()).collect();
-        let account_lives: BTreeSet<u32> = accounts.iter().map(|account| account.live).collect();
-        let accounts_before = self.accounts.keys().filter_map(|id| base.accounts.get(id));
-        let gone = self.trunks.iter().filter(|(id, row)| row.is_none() && base.trunks.get(id).is_some());
+    pub(super) fn contents<'a>(&'a self, base: &Base, image: &Image) -> Changes<'a> {
+        let trunks: Vec<&Trunk> = now(&self.trunks).collect();
+        let accounts: Vec<&Account> = now(&self.accounts).collect();
+        let lives: HashSet<u32> = trunks.iter().map(|trunk| trunk.live).collect();
+        let users: HashSet<&str> = trunks.iter().filter_map(|trunk| trunk.inbound_user.as_deref()).collect();
+        let account_lives: HashSet<u32> = accounts.iter().map(|account| account.live).collect();
+        let gone = self.trunks.iter().filter(|(_, row)| row.now.is_none());
+        let old_users = before(&self.trunks).filter_map(|old| old.inbound_user.as_deref());
         Changes {
             deleted_ids: gone.map(|(id, _)| id.as_str()).collect(),
-            deleted_lives: before.iter().map(|old| old.live).filter(|live| !lives.contains(live)).collect(),
-            deleted_accounts: accounts_before
-                .map(|old| old.live)
-                .filter(|live| !account_lives.contains(live))
-                .collect(),
-            deleted_users: before
-                .iter()
-                .filter_map(|old| old.inbound_user.as_deref())
-                .filter(|user| !users.contains(user))
-                .collect(),
-            sources: self.sources(base, image, &before, &trunks),
+            deleted_lives: without(before(&self.trunks).map(|old| old.live), &lives),
+            deleted_accounts: without(before(&self.accounts).map(|old| old.live), &account_lives),
+            deleted_users: without(old_users, &users),
+            sources: self.sources(base, image),
             trunks,
             accounts,
         }
     }
 
-    /// Every prefix that a changed trunk lists or listed, with who lists it now.
-    fn sources(
-        &self,
-        base: &Base,
-        image: &Image,
-        before: &[&Trunk],
-        now: &[&Trunk],
-    ) -> Vec<(Prefix, Owners)> {
+    /// Every prefix that a changed trunk lists or listed, with who lists it now; but of trunks whose list is the same,
+    /// nothing: there the base is right.
+    fn sources(&self, base: &Base, image: &Image) -> Vec<(Prefix, Owners)> {
         let mut owners = HashMap::new();
-        for (trunks, change) in [(before, Owners::remove as fn(&mut Owners, u32)), (now, Owners::add)] {
-            for trunk in trunks {
+        for Difference { before, now } in self.trunks.values() {
+            if list(before) == list(now) {
+                continue;
+            }
+            for (trunk, change) in [(before, Owners::remove as fn(&mut Owners, u32)), (now, Owners::add)] {
+                let Some(trunk) = trunk else { continue };
                 distinct_prefixes(trunk, |prefix| {
                     let entry = owners.entry(prefix).or_insert_with(|| base.owners(image, prefix));
                     change(entry, trunk.live);
@@ -183,4 +177,20 @@ impl Delta {
         sources.sort_unstable_by_key(|(prefix, _)| *prefix);
         sources
     }
+}
+
+fn list(trunk: &Option<Arc<Trunk>>) -> Option<(u32, &[ipnet::IpNet])> {
+    trunk.as_deref().map(|trunk| (trunk.live, trunk.sources.as_slice()))
+}
+
+fn before<T>(changed: &Changed<T>) -> impl Iterator<Item = &T> {
+    changed.values().filter_map(|row| row.before.as_deref())
+}
+
+fn now<T>(changed: &Changed<T>) -> impl Iterator<Item = &T> {
+    changed.values().filter_map(|row| row.now.as_deref())
+}
+
+fn without<K: Eq + std::hash::Hash>(keys: impl Iterator<Item = K>, kept: &HashSet<K>) -> Vec<K> {
+    keys.filter(|key| !kept.contains(key)).collect()
 }

@@ -33,14 +33,24 @@ impl Row for Account {
     }
 }
 
-/// By id: what a row is now, or that it is gone. Rows that are as the base has them are not in it.
-pub(super) type Changed<T> = BTreeMap<String, Option<Arc<T>>>;
+/// A row that is not as the base has it.
+#[derive(Clone, Debug)]
+pub(super) struct Difference<T> {
+    /// What the base has.
+    pub(super) before: Option<Arc<T>>,
+    /// What it is now; `None` when it is gone.
+    pub(super) now: Option<Arc<T>>,
+}
+
+/// By id: what is not as the base has it.
+pub(super) type Changed<T> = BTreeMap<String, Difference<T>>;
 
 /// Rows that never change, found by id and by `live` index.
 #[derive(Debug)]
 pub(super) struct Rows<T> {
     by_id: Vec<Arc<T>>,
-    by_live: Vec<u32>,
+    /// `live` index and place in the other list.
+    by_live: Vec<(u32, u32)>,
 }
 
 impl<T: Row> Rows<T> {
@@ -51,7 +61,7 @@ impl<T: Row> Rows<T> {
         }
         let mut by_live: Vec<(u32, u32)> = (0..).zip(&rows).map(|(index, row)| (row.live(), index)).collect();
         by_live.sort_unstable();
-        Rows { by_id: rows, by_live: by_live.into_iter().map(|(_, index)| index).collect() }
+        Rows { by_id: rows, by_live }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -64,22 +74,36 @@ impl<T: Row> Rows<T> {
     }
 
     pub(super) fn with_live(&self, live: u32) -> Option<&Arc<T>> {
-        let row = |&index: &u32| &self.by_id[index as usize];
-        let index = self.by_live.binary_search_by_key(&live, |index| row(index).live()).ok()?;
-        self.by_live.get(index).map(row)
+        let found = self.by_live.binary_search_by_key(&live, |&(live, _)| live).ok()?;
+        self.by_id.get(self.by_live[found].1 as usize)
     }
 
     /// What `id` is after `changed`.
     pub(super) fn now<'a>(&'a self, changed: &'a Changed<T>, id: &str) -> Option<&'a Arc<T>> {
-        changed.get(id).map_or_else(|| self.get(id), Option::as_ref)
+        changed.get(id).map_or_else(|| self.get(id), |row| row.now.as_ref())
+    }
+
+    /// The rows that are there after `new`, and were not the same before, after `old`.
+    pub(super) fn since<'a>(
+        &'a self,
+        old: &'a Changed<T>,
+        new: &'a Changed<T>,
+    ) -> impl Iterator<Item = &'a T> {
+        let undone = old.keys().filter(|&id| !new.contains_key(id)).filter_map(|id| self.get(id));
+        let done = new.iter().filter_map(|(id, row)| {
+            let now = row.now.as_ref()?;
+            let same = old.get(id).and_then(|row| row.now.as_ref()).is_some_and(|old| Arc::ptr_eq(old, now));
+            (!same).then_some(now)
+        });
+        undone.chain(done).map(Arc::as_ref)
     }
 
     /// Notes that `id` is now `row`; forgets it when that is what stands here.
     pub(super) fn note(&self, changed: &mut Changed<T>, id: &str, row: Option<Arc<T>>) {
-        if self.get(id).map(Arc::as_ref) == row.as_deref() {
-            changed.remove(id);
-        } else {
-            changed.insert(id.to_owned(), row);
+        let known = changed.remove(id).map(|row| row.before);
+        let before = known.unwrap_or_else(|| self.get(id).cloned());
+        if before != row {
+            changed.insert(id.to_owned(), Difference { before, now: row });
         }
     }
 
@@ -97,13 +121,18 @@ impl<T: Row> Rows<T> {
                 return None;
             }
             while let Some(gone) = here.next_if(|old| old.id() < row.id()) {
-                changed.insert(gone.id().to_owned(), None);
+                changed
+                    .insert(gone.id().to_owned(), Difference { before: Some(Arc::clone(gone)), now: None });
             }
-            if here.next_if(|old| old.id() == row.id()).is_none_or(|old| **old != *row) {
-                changed.insert(row.id().to_owned(), Some(Arc::new(row.clone())));
+            let before = here.next_if(|old| old.id() == row.id());
+            if before.is_none_or(|old| **old != *row) {
+                let difference = Difference { before: before.cloned(), now: Some(Arc::new(row.clone())) };
+                changed.insert(row.id().to_owned(), difference);
             }
         }
-        changed.extend(here.map(|gone| (gone.id().to_owned(), None)));
+        for gone in here {
+            changed.insert(gone.id().to_owned(), Difference { before: Some(Arc::clone(gone)), now: None });
+        }
         Some(changed)
     }
 
@@ -116,7 +145,7 @@ impl<T: Row> Rows<T> {
                 rows.push(Arc::clone(kept));
             }
             here.next_if(|old| old.id() == id);
-            rows.extend(row.clone());
+            rows.extend(row.now.clone());
         }
         rows.extend(here.cloned());
         rows
@@ -124,7 +153,8 @@ impl<T: Row> Rows<T> {
 
     /// How many rows there are after `changed`.
     pub(super) fn count(&self, changed: &Changed<T>) -> usize {
-        let gone = changed.keys().filter(|id| self.get(id).is_some()).count();
-        self.len() - gone + changed.values().flatten().count()
+        let before = changed.values().filter(|row| row.before.is_some()).count();
+        let now = changed.values().filter(|row| row.now.is_some()).count();
+        self.len() - before + now
     }
 }
