@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
-use e2e::gateway::Gateway;
+use anyhow::{Context, ensure};
+use e2e::gateway::{Gateway, Silent};
 use e2e::kamailio::Options;
 use e2e::raw::{Agent, Request};
 use e2e::receiver::Receiver;
@@ -88,13 +88,30 @@ fn a_made_up_dialog_does_not_walk_past_the_admission() {
             let answer = agent.ask(&Request { call_id: format!("{call_id}-2"), ..forged })?;
             ensure!(code(&answer) == 404, "{method} without a Route: {answer:?}");
         }
-        // A preloaded Route on a call's first INVITE is no way around either.
-        let uri = format!("sip:15550100@{}", stack.site.domain("acme"));
-        let preloaded = Request::new("INVITE", &uri, "preloaded").header("Route", &route);
-        let preloaded = preloaded.header("Route", &format!("<sip:{};lr>", gateway.address));
-        let answer = agent.ask(&preloaded)?;
-        ensure!(code(&answer) == 503, "{answer:?}");
         ensure!(gateway.messages()?.is_empty(), "something got through: {:?}", gateway.messages()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_caller_cannot_bring_a_route_of_its_own() {
+    stack::test(Options::new(), |stack| {
+        let gateway = Gateway::answering(stack.dir(), "gateway")?;
+        let elsewhere = Silent::open()?;
+        stack.site.apply(&[Trunk::new("acme").source("127.0.0.1").gateway(&gateway.uri(), 1)])?;
+        let agent = Agent::new(stack.site.sip)?;
+        let uri = format!("sip:15550100@{}", stack.site.domain("acme"));
+        let ours = format!("<sip:{};lr>, <{};lr>", stack.site.sip, elsewhere.uri());
+        let invite = Request::new("INVITE", &uri, "routed").header("Route", &ours);
+        let invite = invite.header("X-Trunkline-Account", "somebody-else");
+        ensure!(code(&agent.ask(&invite)?) == 200);
+        let got = gateway.invites(&["routed".to_owned()])?;
+        let first = got.first().context("no INVITE at the gateway")?;
+        ensure!(
+            first.header("route").is_none() && first.header("x-trunkline-account").is_none(),
+            "{first:?}"
+        );
+        ensure!(!elsewhere.was_tried(&["routed".to_owned()])?);
         Ok(())
     });
 }
