@@ -167,6 +167,7 @@ impl Instance {
         let Some(control) = &self.control else { return self.find_control() };
         let pair = control.pair();
         if pair == mapped {
+            self.tables.iter_mut().for_each(Tables::release_some);
             return if pair == Pair::default() { Freshness::Empty } else { Freshness::Same };
         }
         if pair == self.refused && monotonic_ns() < self.retry_at_ns {

@@ -20,6 +20,9 @@ pub(crate) const BOTH_WRITE_MODE: u32 = 0o660;
 /// Bytes in a word.
 pub(crate) const WORD: usize = size_of::<u64>();
 
+/// Words in a page, or in several where pages are larger: what [`Map::release`] begins at.
+pub(crate) const PAGE_WORDS: usize = 65_536 / WORD;
+
 /// A mapping that lives until it is dropped. The file may be renamed or unlinked meanwhile; the pages stay.
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -113,6 +116,19 @@ impl Map {
     #[cfg(loom)]
     fn raw_words(&self) -> &[AtomicU64] {
         unreachable!("no mapping exists under loom")
+    }
+
+    /// Lets go of the pages that hold `count` words from `from` on: they are mapped again if they are read again. Giving a
+    /// large mapping back piece by piece this way keeps each pause short.
+    pub(crate) fn release(&self, from: usize, count: usize) {
+        let end = from.saturating_add(count).min(self.words);
+        if self.writable || from >= end || !from.is_multiple_of(PAGE_WORDS) {
+            return;
+        }
+        // SAFETY: `from` lies within the mapping.
+        let address = unsafe { self.first.as_ptr().add(from) };
+        // SAFETY: whole pages within a mapping of ours that is shared and read-only, so nothing in them can be lost.
+        unsafe { libc::madvise(address.cast(), (end - from) * WORD, libc::MADV_DONTNEED) };
     }
 
     /// Takes the file's exclusive lock for this process and its children, without waiting.

@@ -173,7 +173,8 @@ impl Publisher {
         live: Option<&Live>,
     ) -> Result<(), PublishError> {
         match Tables::open(&self.files.dir, pair, Check::Everything, self.tables.take()) {
-            Ok(tables) => {
+            Ok(mut tables) => {
+                tables.release_all();
                 crash::point("publish.verified");
                 self.name_checked(tables, revision, debts, live);
                 Ok(())

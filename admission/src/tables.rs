@@ -16,6 +16,8 @@ pub(crate) struct Tables {
     pub(crate) pair: Pair,
     base: Image,
     overlay: Option<Image>,
+    /// The base before, and how far it was let go of.
+    retired: Option<(Image, usize)>,
 }
 
 /// Why a pair was not mapped, and what was mapped before it.
@@ -47,15 +49,18 @@ impl Tables {
             return Err(Box::new((error, previous)));
         }
         match previous {
-            Some(Tables { pair: old, base, .. }) if old.base() == pair.base() => {
-                Ok(Tables { pair, base, overlay })
+            Some(Tables { pair: old, base, retired, .. }) if old.base() == pair.base() => {
+                Ok(Tables { pair, base, overlay, retired })
             }
             previous => match open(pair.base()) {
                 Ok(base) if misfit(&base, pair.base()) || base.is_overlay() => {
                     let path = dir.join(image_file(pair.base()));
                     Err(Box::new((OpenError::Damaged { path, fault: "it is no base" }, previous)))
                 }
-                Ok(base) => Ok(Tables { pair, base, overlay }),
+                Ok(base) => {
+                    let retired = previous.map(|previous| (previous.base, 0));
+                    Ok(Tables { pair, base, overlay, retired })
+                }
                 Err(error) => Err(Box::new((error, previous))),
             },
         }
@@ -63,7 +68,7 @@ impl Tables {
 
     /// A base alone.
     pub(crate) fn of_base(base: Image) -> Tables {
-        Tables { pair: Pair::new(base.generation(), 0), base, overlay: None }
+        Tables { pair: Pair::new(base.generation(), 0), base, overlay: None, retired: None }
     }
 
     /// Whether the files still have their names and their lengths. Reads none of their words: they may be cut off.
@@ -76,6 +81,23 @@ impl Tables {
     /// The base alone.
     pub(crate) fn base(&self) -> &Image {
         &self.base
+    }
+
+    /// Lets go of some more of the base that was in force before, if there is one. A base of a million trunks has so
+    /// many pages that unmapping them at once would hold a call up for milliseconds.
+    #[inline]
+    pub(crate) fn release_some(&mut self) {
+        if let Some((image, from)) = &mut self.retired {
+            match image.release(*from) {
+                Some(next) => *from = next,
+                None => self.retired = None,
+            }
+        }
+    }
+
+    /// Lets go of all of it: where no call waits.
+    pub(crate) fn release_all(&mut self) {
+        self.retired = None;
     }
 
     /// Overlay, then base.

@@ -4,7 +4,7 @@
 
 /// First word of an image: "TRNKIMG1".
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"TRNKIMG1");
-const LAYOUT_VERSION: u64 = 1;
+pub(super) const LAYOUT_VERSION: u64 = 1;
 /// The layout word: version and a number derived from every size below.
 pub(super) const IMAGE_LAYOUT: u64 = LAYOUT_VERSION << 32
     | (HEADER_WORDS * 31

@@ -70,7 +70,7 @@ impl Side {
         self.calls += 1;
         let call = instance.call_key(&self.calls.to_be_bytes(), b"tag", 1);
         let (host, user, source) = (host.as_bytes(), user.as_bytes(), source.parse().unwrap());
-        let attempt = Attempt { host, user, source, secure: self.calls % 3 == 0, call };
+        let attempt = Attempt { host, user, source, secure: self.calls.is_multiple_of(3), call };
         let identity = match instance.identify(&attempt) {
             Ok(identity) => identity,
             Err(refusal) => {
