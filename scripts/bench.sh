@@ -2,4 +2,4 @@
 # Prints the benchmark tables.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec cargo bench --quiet -p trunk-admission
+exec cargo bench --quiet -p trunk-admission --bench decision --bench publish
