@@ -7,6 +7,8 @@
 
 mod build;
 mod find;
+#[cfg(all(test, not(loom), target_endian = "little"))]
+mod golden;
 mod index;
 mod keys;
 mod layout;
