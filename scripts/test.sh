@@ -1,22 +1,26 @@
 #!/usr/bin/env bash
-# Runs the whole suite, or the named phases of it: fmt lint deny unit crashes e2e. Each phase prints what its own runner
-# says, and the time it took. Stops at the first phase that fails.
+# Runs the whole suite, or the named phases of it: fmt lint deny unit crashes panics e2e. Each phase prints what its
+# own runner says, and the time it took. Stops at the first phase that fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 phases=("$@")
-[ ${#phases[@]} -gt 0 ] || phases=(fmt lint deny unit crashes e2e)
+[ ${#phases[@]} -gt 0 ] || phases=(fmt lint deny unit crashes panics e2e)
 
 phase_fmt() { cargo fmt --all --check; }
 phase_lint() {
     cargo clippy --quiet --workspace --all-targets -- -D warnings
     cargo clippy --quiet -p trunk-admission --features crash-points --test crashes -- -D warnings
+    cargo clippy --quiet -p trunk-kamailio --features panic-points --all-targets -- -D warnings
 }
 phase_deny() { scripts/deny.sh; }
 phase_unit() { cargo test --workspace --exclude e2e; }
 
 # A process dies at each step of each protocol of the shared memory; its crash points are in no other build.
 phase_crashes() { cargo test -p trunk-admission --features crash-points --test crashes; }
+
+# The module panics on request, and counts its use of the heap; neither is in any other build.
+phase_panics() { cargo test -p trunk-kamailio --features panic-points --test kamailio; }
 
 # The end-to-end tests run the released binaries, and beside them a module that panics on request, which is built into a
 # directory of its own so that nobody takes it for the released one.

@@ -290,6 +290,7 @@ impl Host {
     }
 
     /// True while it and all its processes run.
+    #[cfg(feature = "panic-points")]
     pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
