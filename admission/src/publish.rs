@@ -18,7 +18,6 @@ mod rows;
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +26,7 @@ use crate::crash;
 use crate::error::OpenError;
 use crate::image::{BuildError, Check};
 use crate::live::Live;
+use crate::map::make_directory;
 use crate::tables::Tables;
 use catalog::{Base, Delta};
 use debts::Debts;
@@ -34,9 +34,6 @@ use files::{Files, Kept};
 
 pub use change::{Change, Folding, Node};
 pub use fold::{Fold, Folded};
-
-/// Mode of the directory (design section 3).
-const DIRECTORY_MODE: u32 = 0o750;
 
 /// Why a table was not published. What was in force still is.
 #[derive(Debug, thiserror::Error)]
@@ -117,10 +114,7 @@ impl Publisher {
     /// Removes images that are not in force.
     pub fn open(dir: &Path, options: PublishOptions) -> Result<Publisher, PublishError> {
         let io = |error| PublishError::Open(OpenError::io(dir, error));
-        fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(dir).map_err(io)?;
-        if let Some(group) = options.group {
-            chown(dir, None, Some(group)).map_err(io)?;
-        }
+        make_directory(dir, options.group).map_err(io)?;
         let control = match Control::open_writable(dir) {
             Err(OpenError::Missing { .. }) => {
                 Control::create(dir)?;
@@ -138,7 +132,9 @@ impl Publisher {
         crash::point("publish.swept");
         // For the debts of the first publish. What cannot be opened has none that could be known.
         let tables = Tables::open(dir, pair, Check::BetweenCalls, None).ok();
-        let (last, folding) = (pair.generation(), Folding::default());
+        // Numbers go on from a pair that names something; one that names nothing may be any number.
+        let last = if tables.is_some() { pair.generation() } else { 0 };
+        let folding = Folding::default();
         Ok(Publisher { files, control, folding, kept, last, tables, catalog: None })
     }
 

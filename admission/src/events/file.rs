@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::codec::{DecodeError, Event, EventOut};
-use super::ring::{CELL_WORDS, Cell, Progress, Pushed, Ring};
+use super::ring::{CELL_WORDS, Cell, Cells, Progress, Pushed, Ring};
 use super::spill::{self, Spill};
 use crate::crash;
 use crate::error::OpenError;
@@ -151,8 +151,18 @@ impl Producer {
     /// Puts an event on the ring, or into the spill file while that is in use. The record says how many were dropped
     /// before it.
     pub(crate) fn push(&self, event: &EventOut<'_>) -> Pushed {
-        let dropped = word(&self.map, E_DROPPED).load(Ordering::Relaxed);
+        let drops = word(&self.map, E_DROPPED);
+        let dropped = drops.load(Ordering::Relaxed);
         let open = word(&self.map, E_SPILL_OPEN);
+        // A flood of refused calls may fill half of the ring: the other half is for calls that were let in.
+        if event.is_refusal() {
+            let (tail, head) = ring(&self.map).bounds();
+            let half = u64::from(Size::of(&self.map).cells) / 2;
+            if open.load(Ordering::Acquire) != 0 || head.saturating_sub(tail) >= half {
+                drops.fetch_add(1, Ordering::Relaxed);
+                return Pushed::Full;
+            }
+        }
         if open.load(Ordering::Acquire) == 0 {
             let ring = ring(&self.map);
             if let Some(position) = ring.reserve() {
@@ -169,7 +179,7 @@ impl Producer {
         });
         spilled.map_or_else(
             || {
-                word(&self.map, E_DROPPED).fetch_add(1, Ordering::Relaxed);
+                drops.fetch_add(1, Ordering::Relaxed);
                 Pushed::Full
             },
             Pushed::Spilled,
@@ -218,7 +228,7 @@ fn fill(map: &Map) -> (u64, u64) {
     };
     let size = Size::of(map);
     let cells = u64::from(size.cells) + u64::from(size.spill);
-    (cells, waiting(E_HEAD, E_TAIL) + waiting(E_SPILL_HEAD, E_SPILL_TAIL))
+    (cells, waiting(E_HEAD, E_TAIL).saturating_add(waiting(E_SPILL_HEAD, E_SPILL_TAIL)))
 }
 
 /// One record of the ring.

@@ -104,7 +104,7 @@ impl<'a> Ring<'a> {
                 head = fresh;
                 continue;
             }
-            match swap(Site::HeadSwap, self.head, head, head + 1, Ordering::Relaxed) {
+            match swap(Site::HeadSwap, self.head, head, head.wrapping_add(1), Ordering::Relaxed) {
                 Ok(_) => return Some(head),
                 Err(current) => head = current,
             }
@@ -120,7 +120,7 @@ impl<'a> Ring<'a> {
     /// Consumer: what the cell of a position holds.
     fn read_cell(self, position: u64) -> Cell {
         let cell = self.cell(position);
-        if cell[CELL_COMMIT].load(at(Site::CommitLoad, Ordering::Acquire)) != position + 1 {
+        if cell[CELL_COMMIT].load(at(Site::CommitLoad, Ordering::Acquire)) != position.wrapping_add(1) {
             return Cell::Hole;
         }
         let length = cell[CELL_LENGTH].load(Ordering::Relaxed);
@@ -163,7 +163,8 @@ impl Filling<'_> {
         let length = ((self.used - CELL_PAYLOAD) as u64) << 32 | u64::from(self.sum.finish());
         self.cell[CELL_LENGTH].store(length, Ordering::Relaxed);
         crash::point("ring.length");
-        self.cell[CELL_COMMIT].store(self.position + 1, at(Site::CommitStore, Ordering::Release));
+        let commit = self.position.wrapping_add(1);
+        self.cell[CELL_COMMIT].store(commit, at(Site::CommitStore, Ordering::Release));
         crash::point("ring.committed");
     }
 }
@@ -192,7 +193,7 @@ impl Progress {
         let (mut tail, _) = cells.bounds();
         self.done.retain(|&position| position >= tail);
         while self.done.remove(&tail) {
-            tail += 1;
+            tail = tail.wrapping_add(1);
         }
         cells.set_tail(tail);
     }

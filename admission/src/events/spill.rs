@@ -5,9 +5,9 @@
 //! the ring was full, every event goes here until both are drained: so events stay in order. The last eighth of the
 //! file is kept for records that nothing else could tell: an `answered` is dropped first, its call's ending knows it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::codec::{EventOut, Sink};
@@ -25,13 +25,18 @@ const GIVEN_UP: u64 = 1 << 63;
 
 /// Makes the file if it is not there, or opens it.
 pub(super) fn open(dir: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(BOTH_WRITE_MODE)
-        .open(dir.join(FILE))
+    let path = dir.join(FILE);
+    match OpenOptions::new().read(true).write(true).create_new(true).mode(BOTH_WRITE_MODE).open(&path) {
+        Ok(file) => {
+            // The mode is what was asked for, whatever the process's umask.
+            file.set_permissions(Permissions::from_mode(BOTH_WRITE_MODE))?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            OpenOptions::new().read(true).write(true).open(&path)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The file with its words.
@@ -57,7 +62,8 @@ impl Spill<'_> {
             if head.saturating_sub(tail) >= limit {
                 return None;
             }
-            match self.head.compare_exchange_weak(head, head + 1, Ordering::Relaxed, Ordering::Relaxed) {
+            let next = head.wrapping_add(1);
+            match self.head.compare_exchange_weak(head, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(head),
                 Err(current) => head = current,
             }
@@ -77,7 +83,7 @@ impl Spill<'_> {
         let at = position % self.capacity();
         let written = self.file.write_all_at(&cell.bytes[..cell.used], at * CELL_BYTES as u64);
         crash::point("spill.written");
-        let commit = (position + 1) | if written.is_ok() { 0 } else { GIVEN_UP };
+        let commit = position.wrapping_add(1) | if written.is_ok() { 0 } else { GIVEN_UP };
         self.commits[at as usize].store(commit, Ordering::Release);
         crash::point("spill.committed");
         written.is_ok().then_some(position)
@@ -94,7 +100,7 @@ impl Cells for Spill<'_> {
     fn read(&self, position: u64) -> Cell {
         let at = position % self.capacity();
         let commit = self.commits[at as usize].load(Ordering::Acquire);
-        if commit & !GIVEN_UP != position + 1 {
+        if commit & !GIVEN_UP != position.wrapping_add(1) & !GIVEN_UP {
             return Cell::Hole;
         }
         if commit & GIVEN_UP != 0 {
