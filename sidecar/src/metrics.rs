@@ -61,7 +61,7 @@ impl Metrics {
             accounts: list.gauge("trunkline_accounts", "Accounts in the image in force.")?,
             reloads: list.counters("trunkline_reloads_total", "Reloads, by result.", &["result"])?,
             last_reload_good: list
-                .gauge("trunkline_last_reload_good", "1 if the last reload was taken over.")?,
+                .gauge("trunkline_last_reload_good", "1 if what the last reload read is in force.")?,
             publish_failures: list
                 .counter("trunkline_publish_failures_total", "Images that could not be published.")?,
             store_errors: list.counters(

@@ -1,7 +1,9 @@
 //! A change: read the files whole, validate everything, store it as one revision, publish it, log the difference.
 //!
-//! Anything wrong leaves everything as it was. A revision that is stored but could not be published is published again
-//! until it is in force, also after a restart.
+//! Anything wrong with the files leaves everything as it was. A revision that is stored but could not be published is
+//! published again until it is in force, also after a restart; until then nobody is told that it was refused.
+
+mod fixed;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use crate::webhook::{self, Wakes};
 
 /// How soon a publish that failed is tried again.
 const PUBLISH_AGAIN: Duration = Duration::from_secs(5);
+/// A reload's result while its revision waits to be published.
+pub const STORED: &str = "stored, not yet in force";
 /// Lines of a difference that are logged one by one; a bigger one is told in numbers.
 const MAX_LOGGED_LINES: usize = 100;
 
@@ -59,6 +63,14 @@ pub enum Error {
     Publish(#[from] publish::Error),
 }
 
+/// What storing and publishing came to. The store is right in any case.
+struct Outcome {
+    /// Whether something changed that is in force now, or will be.
+    changed: bool,
+    /// Why it is not in force yet.
+    publish: Result<(), Error>,
+}
+
 /// The one who changes the configuration.
 pub struct Reloader {
     deps: Deps,
@@ -76,7 +88,7 @@ impl Reloader {
         let mut config = config;
         let wanted = config.provisioned.take();
         let mut reloader = Reloader { deps, config, unpublished: true };
-        reloader.put(wanted).await?;
+        reloader.put(wanted).await?.publish?;
         Ok(reloader)
     }
 
@@ -100,57 +112,45 @@ impl Reloader {
         let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
         let loaded =
             loaded.unwrap_or_else(|error| Err(vec![problem(&self.deps.path, "file", &error.to_string())]));
-        let result = match loaded.and_then(|config| self.changeable(config)) {
+        let result = match loaded.and_then(|config| fixed::check(&self.deps.path, &self.config, config)) {
             Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
             Ok(config) => self.take_over(config).await.map_err(|error| vec![error.to_string()]),
         };
-        let good = result.is_ok();
         let (word, problems) = match result {
-            Ok(true) => ("good", Vec::new()),
-            Ok(false) => ("unchanged", Vec::new()),
+            Ok(Outcome { publish: Err(error), .. }) => (STORED, vec![error.to_string()]),
+            Ok(Outcome { changed: true, .. }) => ("good", Vec::new()),
+            Ok(Outcome { changed: false, .. }) => ("unchanged", Vec::new()),
             Err(problems) => ("refused", problems),
         };
         for problem in &problems {
             tracing::error!("{problem}");
         }
-        if !good {
-            tracing::error!(problems = problems.len(), "reload refused; the configuration stays as it was");
+        match word {
+            "refused" => {
+                tracing::error!(
+                    problems = problems.len(),
+                    "reload refused; the configuration stays as it was"
+                );
+            }
+            STORED => tracing::error!("reload {STORED}; publishing is tried again until it succeeds"),
+            _ => {}
         }
         self.deps.metrics.reloads.with_label_values(&[word]).inc();
+        self.tell(word, problems)
+    }
+
+    /// Shows how the last reload went. Whether what it said is in force.
+    fn tell(&self, word: &'static str, problems: Vec<String>) -> bool {
+        let good = problems.is_empty();
         self.deps.metrics.last_reload_good.set(i64::from(good));
         let reload = Reload::new(self.deps.clock.now_ms(), word, problems);
         self.deps.status.update(|state| state.last_reload = Some(reload));
         good
     }
 
-    /// Refuses a change of what needs a restart.
-    fn changeable(&self, config: Config) -> Result<Config, Vec<Problem>> {
-        let (old, new) = (&self.config, &config);
-        let (old_node, new_node) = (&old.provisioned.node, &new.provisioned.node);
-        let fixed = [
-            ("node.base_domain", old_node.base_domain != new_node.base_domain),
-            ("shm.dir", old.publish.dir != new.publish.dir),
-            ("shm.group", old.publish.group != new.publish.group),
-            ("shm.trunks", old.publish.capacity.trunks != new.publish.capacity.trunks),
-            ("shm.accounts", old.publish.capacity.accounts != new.publish.capacity.accounts),
-            ("shm.gateways", old.publish.capacity.gateways != new.publish.capacity.gateways),
-            ("state.dir", old.state_dir != new.state_dir),
-            ("api.listen", old.listen != new.listen),
-            ("shutdown.grace_ms", old.grace != new.grace),
-            ("log.format", old.log.format != new.log.format),
-        ];
-        let rule = "cannot change while trunkd runs; restart it";
-        let problems: Vec<_> = fixed
-            .into_iter()
-            .filter(|(_, changed)| *changed)
-            .map(|(key, _)| problem(&self.deps.path, key, rule))
-            .collect();
-        if problems.is_empty() { Ok(config) } else { Err(problems) }
-    }
-
-    /// Whether anything changed.
-    async fn take_over(&mut self, mut config: Config) -> Result<bool, Error> {
-        let stored = self.put(config.provisioned.take()).await?;
+    /// Takes everything over as soon as the revision is stored: from then on it comes into force by itself.
+    async fn take_over(&mut self, mut config: Config) -> Result<Outcome, StoreError> {
+        let mut outcome = self.put(config.provisioned.take()).await?;
         let settings = config.webhooks != self.config.webhooks || config.log != self.config.log;
         if let Some(log) = &self.deps.log {
             log.set(config.log.level);
@@ -159,11 +159,12 @@ impl Reloader {
         // An endpoint may have come back, or its URL may be right now.
         self.deps.wakes.rescan();
         self.config = config;
-        Ok(stored || settings)
+        outcome.changed |= settings;
+        Ok(outcome)
     }
 
-    /// Stores and publishes. Whether the store had to change.
-    async fn put(&mut self, wanted: Provisioned) -> Result<bool, Error> {
+    /// Stores and publishes. An error says that nothing was stored.
+    async fn put(&mut self, wanted: Provisioned) -> Result<Outcome, StoreError> {
         let snapshot = self.deps.store.snapshot().await?;
         let base = snapshot.revision;
         let plan = Plan::between(&snapshot, &wanted);
@@ -183,8 +184,9 @@ impl Reloader {
         if total > MAX_LOGGED_LINES {
             tracing::info!("... and {} more changes", total - MAX_LOGGED_LINES);
         }
-        if self.unpublished {
-            self.publish().await?;
+        let late = self.unpublished;
+        if late && let Err(error) = self.publish().await {
+            return Ok(Outcome { changed: true, publish: Err(error) });
         }
         let state = self.deps.status.get();
         tracing::info!(
@@ -195,7 +197,7 @@ impl Reloader {
             removed,
             "configuration in force"
         );
-        Ok(changed)
+        Ok(Outcome { changed: late, publish: Ok(()) })
     }
 
     async fn publish(&mut self) -> Result<(), Error> {
@@ -234,6 +236,9 @@ impl Reloader {
                     revision = state.published_revision,
                     "configuration in force"
                 );
+                if state.last_reload.is_some_and(|reload| reload.result == STORED) {
+                    self.tell("good", Vec::new());
+                }
             }
             Err(error) => tracing::error!(%error, "the stored configuration is still not published"),
         }

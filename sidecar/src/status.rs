@@ -38,7 +38,7 @@ pub struct State {
 pub struct Reload {
     /// When it ended, RFC 3339.
     pub at: String,
-    /// `good`, `unchanged` or `refused`.
+    /// `good`, `unchanged`, `refused`, or [`crate::reload::STORED`] until that revision is published.
     pub result: &'static str,
     /// What was wrong, one line each.
     pub problems: Vec<String>,

@@ -5,23 +5,26 @@ use trunkd::app::Daemon;
 
 use crate::support::{Site, trunk_with_webhook, until};
 
-async fn start(site: &Site) -> Daemon {
+/// A daemon of these files.
+pub(crate) async fn start(site: &Site) -> Daemon {
     Daemon::start(site.main(), site.load(), None).await.unwrap()
 }
 
-async fn get(daemon: &Daemon, path: &str) -> (u16, String) {
+/// Status and body.
+pub(crate) async fn get(daemon: &Daemon, path: &str) -> (u16, String) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let answer = client.get(format!("http://{}{path}", daemon.address)).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-async fn ready(daemon: &Daemon) -> Value {
+/// What `/readyz` says.
+pub(crate) async fn ready(daemon: &Daemon) -> Value {
     serde_json::from_str(&get(daemon, "/readyz").await.1).unwrap()
 }
 
 /// Reloads and waits for the result to be another one than before.
-async fn reload(daemon: &Daemon) -> Value {
+pub(crate) async fn reload(daemon: &Daemon) -> Value {
     let before = ready(daemon).await["lastReload"]["at"].clone();
     daemon.reload();
     until("a reload", async || {

@@ -15,6 +15,7 @@ mod daemon;
 mod delivery;
 mod kills;
 mod outbox;
+mod publishing;
 mod receiver;
 mod ring;
 mod schedule;
