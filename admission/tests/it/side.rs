@@ -74,7 +74,8 @@ impl Side {
         let identity = match instance.identify(&attempt) {
             Ok(identity) => identity,
             Err(refusal) => {
-                let names = refusal.identity.map(|identity| instance.names(&identity));
+                let names = |identity| (instance.names(&identity), instance.realm(&identity));
+                let names = refusal.identity.map(names);
                 return format!("{:?} {names:?}", refusal.reason);
             }
         };
@@ -88,7 +89,7 @@ impl Side {
             (0..4).map(|live| instance.gateway_uri(&identity, live).as_str().to_owned()).collect();
         let failover: Vec<u16> =
             (500..508).filter(|&code| instance.failover_codes(&identity).contains(code)).collect();
-        let names = (instance.names(&identity), instance.domain(&identity));
+        let names = (instance.names(&identity), instance.realm(&identity));
         let now = Now { mono_ns: self.calls * HOUR_NS, wall_ms: 1 };
         let verdict = match instance.admit(&identity, &attempt, Proof::Verified, now) {
             Verdict::Admitted(call) => {

@@ -78,7 +78,7 @@ pub(crate) enum Way {
 }
 
 fn seed() -> impl Strategy<Value = Seed> {
-    let numbers = (0..10u8, 0..LIVES as u8, prop::option::weighted(0.3, 0..3u8));
+    let numbers = (0..10u8, 0..LIVES as u8, prop::option::weighted(0.5, 0..3u8));
     let rest = (prop::collection::vec(0..10u8, 0..5), any::<u8>(), 0..8u8, any::<u8>(), any::<u8>());
     (numbers, rest).prop_map(|((id, live, user), (prefixes, names, gateways, limits, bits))| Seed {
         id,
@@ -100,7 +100,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => (0..4u8, 0..5u8, any::<u8>(), any::<bool>())
             .prop_map(|(id, live, limits, enabled)| Step::PutAccount { id, live, limits, enabled }),
         1 => (0..4u8).prop_map(Step::RemoveAccount),
-        1 => (any::<u8>(), any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
+        2 => (any::<u8>(), any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
             .prop_map(|(limits, inbound, region, domain)| Step::Node { limits, inbound, region, domain }),
     ]
 }
