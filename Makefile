@@ -36,7 +36,7 @@ e2e: build ## the end-to-end tests alone
 bench: build ## print the benchmark tables
 	@scripts/bench.sh
 
-proof: ## the long proofs of the shared memory: every interleaving, undefined behaviour, killed processes
+proof: ## the long proofs: every interleaving of the shared memory, endings that take minutes
 	@scripts/proof.sh
 
 fmt: ## format the sources

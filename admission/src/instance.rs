@@ -15,8 +15,8 @@ use crate::image::{Check, GatewayView, Ha1, Label, Text};
 use crate::live::health::{Fitness, HealthWord, Outcome};
 use crate::live::process::Counter;
 use crate::live::{CallKey, CallView, Capacity, Ending, Live, SlotRef};
-use crate::map::monotonic_ns;
-use crate::model::FailoverCodes;
+use crate::map::{self, monotonic_ns};
+use crate::model::{FailoverCodes, Kind};
 use crate::reason::Reason;
 use crate::route;
 use crate::tables::Tables;
@@ -114,7 +114,7 @@ const RETRY_NS: u64 = 100_000_000;
 impl Instance {
     /// Before the fork: makes or takes over `live` and `events`, and maps what is published, if anything is.
     pub fn create(options: &Options) -> Result<Instance, OpenError> {
-        std::fs::create_dir_all(&options.dir).map_err(|error| OpenError::io(&options.dir, error))?;
+        map::make_directory(&options.dir, None).map_err(|error| OpenError::io(&options.dir, error))?;
         let capacity = Capacity {
             trunks: options.trunks,
             accounts: options.accounts,
@@ -285,11 +285,15 @@ impl Instance {
         }
     }
 
-    /// The trunk's domain: the realm of its digest users.
-    pub fn domain(&self, identity: &Identity) -> Text {
-        self.tables
-            .as_ref()
-            .map_or(Text::EMPTY, |tables| tables.image(identity.in_overlay).trunk_domain(&identity.trunk))
+    /// The realm of its digest users: the trunk's domain, or the host of all inbound URIs for an application.
+    pub fn realm(&self, identity: &Identity) -> Text {
+        let Some(tables) = &self.tables else { return Text::EMPTY };
+        let image = tables.image(identity.in_overlay);
+        match identity.trunk.kind() {
+            Kind::Trunk => image.trunk_domain(&identity.trunk),
+            // The newest image says what counts, wherever the trunk is.
+            Kind::Application => tables.newest().inbound_host(),
+        }
     }
 
     /// The trunk of a call that was admitted before, perhaps by another process.

@@ -17,6 +17,22 @@ use crate::sync::AtomicU64;
 pub(crate) const FILE_MODE: u32 = 0o640;
 /// Mode of the files that both sides write, Kamailio and trunkd, each under a user of its own but in one group.
 pub(crate) const BOTH_WRITE_MODE: u32 = 0o660;
+/// Mode of the directory: both sides make files in it, and every file belongs to its group.
+const DIRECTORY_MODE: u32 = 0o2770;
+
+/// Makes the directory of the shared files, for a group if one is named; one that exists is left as it is.
+pub(crate) fn make_directory(dir: &Path, group: Option<u32>) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(dir)?;
+    if let Some(group) = group {
+        std::os::unix::fs::chown(dir, None, Some(group))?;
+    }
+    // After the owner: changing that clears the bit that hands the group on. Whatever the process's umask.
+    std::fs::set_permissions(dir, Permissions::from_mode(DIRECTORY_MODE))
+}
+
 /// Bytes in a word.
 pub(crate) const WORD: usize = size_of::<u64>();
 

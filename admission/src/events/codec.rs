@@ -220,6 +220,11 @@ const _: () = assert!(
 const MAX_LINE: usize = MAX_EVENT_TEXT - 96;
 
 impl EventOut<'_> {
+    /// Whether it is about a call that was refused: anybody may cause as many of these as packets.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.body, BodyOut::Initiated(initiated) if initiated.reason.is_some())
+    }
+
     /// Whether its call's ending tells the same: such an event is the first to be dropped.
     pub(super) fn can_be_rebuilt(&self) -> bool {
         matches!(self.body, BodyOut::Answered(_))

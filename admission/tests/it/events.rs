@@ -11,7 +11,7 @@ fn event(n: u8) -> EventOut<'static> {
     let initiated = InitiatedOut {
         account: b"",
         kind: Kind::Trunk,
-        reason: Some(Reason::NoRoute),
+        reason: None,
         limit: 0,
         count: 0,
         wait_ms: 0,
@@ -48,6 +48,19 @@ fn events_wait_for_their_reader_over_restarts_of_both_sides() {
     let calls: Vec<u8> =
         consumer.poll(100).iter().map(|record| record.event.as_ref().unwrap().call[0]).collect();
     assert_eq!(calls, [10, 11, 12, 13, 14, 15, 16]);
+}
+
+#[test]
+fn a_flood_of_refusals_leaves_half_of_the_ring_to_calls_that_were_let_in() {
+    let node = Node::with(&table(vec![]));
+    let mut refused = event(1);
+    if let BodyOut::Initiated(initiated) = &mut refused.body {
+        initiated.reason = Some(Reason::UnknownDestination);
+    }
+    let pushed = (0..100).filter(|_| node.instance.push(&refused) != Pushed::Full).count();
+    assert_eq!(pushed, 8);
+    assert!((0..8).all(|n| node.instance.push(&event(n)) != Pushed::Full));
+    assert_eq!(node.instance.live().counters().events_dropped, 92);
 }
 
 fn answered(n: u8) -> EventOut<'static> {
