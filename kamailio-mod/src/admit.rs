@@ -64,13 +64,15 @@ fn judge(process: &mut Process, msg: SipMsg<'_>) -> Admit {
             msg.cseq().unwrap_or(0),
         ),
     };
-    process.judgement.realm = Text::new(attempt.host).unwrap_or(Text::EMPTY);
     let facts = Facts { msg, attempt, source_port, now: Now::read() };
     let identity = match process.instance.identify(&attempt) {
         Ok(identity) => identity,
         Err(refusal) => return refuse(process, &facts, &refusal),
     };
     name(process, &identity);
+    // The realm that the hashes were made for, however the caller spelled the host.
+    let realm = process.instance.realm(&identity);
+    process.judgement.realm = Text::new(realm.as_bytes()).unwrap_or(Text::EMPTY);
     let proof = if identity.needs_password { prove(process, msg, &identity) } else { Proof::None };
     match process.instance.admit(&identity, &attempt, proof, facts.now) {
         Verdict::Admitted(admission) => {

@@ -70,9 +70,8 @@ pub(crate) fn created(dialog: *mut sys::dlg_cell, params: *mut sys::dlg_cb_param
         let fresh = judgement.key == request.key() && !judgement.again && !judgement.bound;
         let Some(slot) = judgement.slot.filter(|_| fresh) else { return };
         let cseq = request.cseq().unwrap_or(0);
-        // Even when dialog took no callback: the slot knows its dialog, and trunkd sees when that is gone.
-        process.judgement.bound = true;
-        tie(process, dialog, slot);
+        // Without callbacks nobody would hear of the call's end: it stays unbound, and `trunk_route()` refuses it.
+        process.judgement.bound = tie(process, dialog, slot);
         save(process, dialog, slot, cseq);
     });
 }
@@ -98,6 +97,10 @@ pub(crate) fn loaded(dialog: *mut sys::dlg_cell) {
         };
         if tie(process, dialog, slot) {
             save(process, dialog, slot, saved.cseq);
+        } else {
+            // Nobody would hear of its end.
+            let how = How { sip_code: 200, q850: 0, by: Party::Proxy, cause: EndCause::Terminated };
+            ending::end(process, slot, how);
         }
     });
 }

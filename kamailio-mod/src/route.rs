@@ -34,6 +34,17 @@ pub(crate) fn trunk_route(msg: *mut sys::sip_msg) -> Route {
             );
             return Route::NoRoute;
         };
+        if !process.judgement.bound {
+            // No dialog of its own: the script forgot `dlg_manage()`, or dialog took the INVITE for a spiral of a call
+            // that has the same Call-ID and From tag. Nobody would hear of its end, so it must not go on.
+            process.judgement.slot = None;
+            ending::end(
+                process,
+                slot,
+                How { sip_code: 482, q850: 0, by: Party::Proxy, cause: EndCause::Terminated },
+            );
+            return Route::Unbound;
+        }
         if next_gateway(process, msg, slot) {
             return Route::Routed;
         }

@@ -41,6 +41,8 @@ pub(crate) enum Route {
     Routed = 1,
     /// No gateway; the call is over.
     NoRoute = -1,
+    /// The call has no dialog of its own, so nobody would hear of its end; it is over.
+    Unbound = -2,
 }
 
 /// `trunk_next()`.
