@@ -1,7 +1,8 @@
-//! The HTTP side: health, readiness and metrics now, the API later. Bounded in body and time.
+//! The HTTP side: health, readiness and metrics now, the API later. Bounded in body, time and connections.
 //!
 //! Must never touch shared memory and never wait for anything but the store.
 
+mod connections;
 mod health;
 
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use tower_http::timeout::TimeoutLayer;
 use crate::metrics::Metrics;
 use crate::status::Status;
 use crate::store::Store;
+
+pub use connections::{HEADER_TIMEOUT, LAST_REQUESTS, MAX_CONNECTIONS};
 
 /// Largest request body, in bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -47,7 +50,7 @@ impl Server {
         Server { listener, deps }
     }
 
-    /// Serves until `stop`, then finishes what was asked.
+    /// Serves until `stop`, then finishes what was asked, within [`LAST_REQUESTS`].
     pub async fn run(self, stop: CancellationToken) {
         let router = Router::new()
             .route("/healthz", get(health::healthz))
@@ -56,9 +59,6 @@ impl Server {
             .with_state(self.deps)
             .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
             .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT));
-        let serving = axum::serve(self.listener, router).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the HTTP server failed");
-        }
+        connections::serve(self.listener, router, stop).await;
     }
 }

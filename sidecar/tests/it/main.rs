@@ -11,6 +11,7 @@
 
 mod command;
 mod config;
+mod connections;
 mod daemon;
 mod delivery;
 mod kills;
