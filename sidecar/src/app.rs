@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 use crate::events::{self, Ingest};
 use crate::http::{self, Server};
 use crate::logging::LevelHandle;
@@ -49,11 +49,21 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Opens the store, puts the configuration in force and starts every task.
+    /// Opens the store, puts the configuration in force and starts every task. With faulty trunk files it is the stored
+    /// configuration that is put in force.
     ///
     /// # Errors
-    /// If the state directory, the database, the shared memory or the address cannot be used.
-    pub async fn start(path: PathBuf, config: Config, log: Option<LevelHandle>) -> Result<Daemon> {
+    /// If the state directory, the database, the shared memory or the address cannot be used;
+    /// [`reload::Error::NothingStored`] if the trunk files are faulty and nothing was ever stored.
+    pub async fn start(path: PathBuf, loaded: Loaded, log: Option<LevelHandle>) -> Result<Daemon> {
+        let Loaded { config, problems } = loaded;
+        for problem in &problems {
+            tracing::error!("{problem}");
+        }
+        // Before anything is made: a first start with a mistake leaves nothing behind.
+        if !problems.is_empty() && !config.state_dir.join(DATABASE).exists() {
+            return Err(reload::Error::NothingStored.into());
+        }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new().context("registering the metrics")?;
         let status = Arc::new(Status::default());
@@ -80,7 +90,7 @@ impl Daemon {
             status: Arc::clone(&status),
             log,
         };
-        let reloader = Reloader::start(deps, config).await?;
+        let reloader = Reloader::start(deps, Loaded { config, problems }).await?;
         let ingest = Ingest::new(events::Deps {
             dir: shm,
             store: Arc::clone(&store),

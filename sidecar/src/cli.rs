@@ -1,6 +1,7 @@
 //! The command line: run, check a configuration, print the default one.
 //!
-//! Exit status: 0 good, 1 the daemon could not start or a part of it died, 64 bad usage or configuration.
+//! Exit status: 0 good, 1 the daemon could not start or a part of it died, 64 bad usage or configuration. With faulty
+//! trunk files it starts all the same if it has an earlier configuration to go on with.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::app::Daemon;
-use crate::config::{self, Config};
+use crate::config::{self, Loaded};
 use crate::logging;
+use crate::reload;
 use crate::shutdown::{Signals, Wish};
 
 /// Exit status for bad usage or configuration (`EX_USAGE` of sysexits).
@@ -80,14 +82,14 @@ fn check(path: &Path) -> ExitCode {
 }
 
 fn run(path: &Path) -> ExitCode {
-    let config = match config::load(path) {
-        Ok(config) => config,
+    let loaded = match config::load_main(path) {
+        Ok(loaded) => loaded,
         Err(problems) => {
             problems.iter().for_each(|problem| eprintln!("{problem}"));
             return ExitCode::from(USAGE);
         }
     };
-    let log = logging::start(config.log);
+    let log = logging::start(loaded.config.log);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -95,22 +97,23 @@ fn run(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let served = runtime.block_on(serve(path, config, log));
+    let served = runtime.block_on(serve(path, loaded, log));
     // A name look-up that hangs in the system's resolver must not keep the process.
     runtime.shutdown_timeout(LAST_WAIT);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
-            ExitCode::FAILURE
+            let configuration = matches!(error.downcast_ref(), Some(reload::Error::NothingStored));
+            if configuration { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
 
-async fn serve(path: &Path, config: Config, log: logging::LevelHandle) -> anyhow::Result<()> {
+async fn serve(path: &Path, loaded: Loaded, log: logging::LevelHandle) -> anyhow::Result<()> {
     // Before anything is ready: a SIGHUP that comes early must not kill.
     let mut signals = Signals::listen()?;
-    let daemon = Daemon::start(path.to_owned(), config, Some(log)).await?;
+    let daemon = Daemon::start(path.to_owned(), loaded, Some(log)).await?;
     let ready = format!("trunkd ready api={} generation={}", daemon.address, daemon.generation());
     tracing::info!("{ready}");
     say(&ready);

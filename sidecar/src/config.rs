@@ -50,25 +50,57 @@ pub struct Config {
     pub provisioned: Provisioned,
 }
 
+/// A main file without fault, and what is wrong with the trunk files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// Its accounts and trunks are complete if there are no problems; else there are none, so nobody takes over a part.
+    pub config: Config,
+    /// Faults of trunk files only.
+    pub problems: Vec<Problem>,
+}
+
+impl From<Config> for Loaded {
+    fn from(config: Config) -> Loaded {
+        Loaded { config, problems: Vec::new() }
+    }
+}
+
 /// Reads the main file and the trunk files it names.
 ///
 /// # Errors
 /// All problems of all files, none of which was taken over.
 pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
+    let loaded = load_main(path)?;
+    if loaded.problems.is_empty() { Ok(loaded.config) } else { Err(loaded.problems) }
+}
+
+/// As [`load`], for who can do without the trunk files: their faults are no error.
+///
+/// # Errors
+/// All problems of all files, if the main file has any.
+pub fn load_main(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let problems = Problems::default();
     let config = read(path, &problems);
-    match (config, problems.into_vec()) {
-        (Some(config), problems) if problems.is_empty() => Ok(config),
-        (_, problems) => Err(problems),
+    let problems = problems.into_vec();
+    match config {
+        Some(mut config) => {
+            if !problems.is_empty() {
+                config.provisioned.take();
+            }
+            Ok(Loaded { config, problems })
+        }
+        None => Err(problems),
     }
 }
 
+/// `None` if the main file has a fault.
 fn read(path: &Path, problems: &Problems) -> Option<Config> {
     let file = path.display().to_string();
     let text = read_text(path, &file, problems)?;
     let defaults = Document::parse("default", DEFAULT, problems);
     let document = Document::parse(&file, &text, problems);
     let main = main_file::read(document.top(Some(&defaults))?);
+    let good = problems.is_empty();
 
     // Trunk files are checked even if the main file is faulty: whoever fixes one wants to know of both.
     let context = trunk_file::Context {
@@ -82,7 +114,7 @@ fn read(path: &Path, problems: &Problems) -> Option<Config> {
         files.read(&name, &text);
     }
     let (accounts, trunks) = files.finish();
-    main.build(accounts, trunks)
+    main.build(accounts, trunks).filter(|_| good)
 }
 
 /// The trunk files' names and texts, in the order of their names.

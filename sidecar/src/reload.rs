@@ -4,6 +4,7 @@
 //! published again until it is in force, also after a restart; until then nobody is told that it was refused.
 
 mod fixed;
+mod start;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,6 +62,9 @@ pub enum Error {
     /// It is stored but not published.
     #[error("publishing the configuration: {0}")]
     Publish(#[from] publish::Error),
+    /// The trunk files are faulty, and there is no earlier configuration to start with.
+    #[error("the trunk files are faulty, and no configuration is stored that could be used instead")]
+    NothingStored,
 }
 
 /// What storing and publishing came to. The store is right in any case.
@@ -80,18 +84,6 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Puts the configuration of the start in force.
-    ///
-    /// # Errors
-    /// If it cannot be stored or published: then the daemon must not start.
-    pub async fn start(deps: Deps, config: Config) -> Result<Reloader, Error> {
-        let mut config = config;
-        let wanted = config.provisioned.take();
-        let mut reloader = Reloader { deps, config, unpublished: true };
-        reloader.put(wanted).await?.publish?;
-        Ok(reloader)
-    }
-
     /// Reloads whenever it is asked to, until `stop`.
     pub async fn run(mut self, mut asked: mpsc::Receiver<()>, stop: CancellationToken) {
         loop {
@@ -122,19 +114,7 @@ impl Reloader {
             Ok(Outcome { changed: false, .. }) => ("unchanged", Vec::new()),
             Err(problems) => ("refused", problems),
         };
-        for problem in &problems {
-            tracing::error!("{problem}");
-        }
-        match word {
-            "refused" => {
-                tracing::error!(
-                    problems = problems.len(),
-                    "reload refused; the configuration stays as it was"
-                );
-            }
-            STORED => tracing::error!("reload {STORED}; publishing is tried again until it succeeds"),
-            _ => {}
-        }
+        log(word, &problems);
         self.deps.metrics.reloads.with_label_values(&[word]).inc();
         self.tell(word, problems)
     }
@@ -242,6 +222,18 @@ impl Reloader {
             }
             Err(error) => tracing::error!(%error, "the stored configuration is still not published"),
         }
+    }
+}
+
+fn log(word: &str, problems: &[String]) {
+    for problem in problems {
+        tracing::error!("{problem}");
+    }
+    let problems = problems.len();
+    match word {
+        "refused" => tracing::error!(problems, "reload refused; the configuration stays as it was"),
+        STORED => tracing::error!("reload {STORED}; publishing is tried again until it succeeds"),
+        _ => {}
     }
 }
 

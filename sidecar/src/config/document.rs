@@ -42,6 +42,11 @@ impl Problems {
         self.0.borrow_mut().push(Problem { file: file.into(), key: key.into(), rule: rule.into() });
     }
 
+    /// Whether nothing is wrong so far.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     /// Everything that was wrong, in the order it was met.
     pub(super) fn into_vec(self) -> Vec<Problem> {
         self.0.into_inner()

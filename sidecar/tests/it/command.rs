@@ -75,6 +75,39 @@ fn run_refuses_a_bad_configuration_and_a_place_it_cannot_use() {
     site.write("a.toml", "x = 1");
     let bad = trunkd(&["run", "--config"]).arg(site.main()).output().unwrap();
     assert_eq!(bad.status.code(), Some(64));
+    let said = String::from_utf8(bad.stderr).unwrap();
+    assert!(said.contains("a.toml: x: is no key here"), "{said}");
+}
+
+#[test]
+fn run_starts_with_what_is_stored_when_only_a_trunk_file_is_bad() {
+    let site = Site::new();
+    site.write("a.toml", "x = 1");
+    let first = trunkd(&["run", "--config"]).arg(site.main()).output().unwrap();
+    assert_eq!(first.status.code(), Some(64));
+    assert!(!site.shm().exists() && !site.database().exists(), "a first start that fails leaves nothing");
+    // A database in which nothing was ever stored is no help either.
+    std::fs::create_dir(site.database().parent().unwrap()).unwrap();
+    std::fs::write(site.database(), "").unwrap();
+    let empty = trunkd(&["run", "--config"]).arg(site.main()).output().unwrap();
+    assert_eq!(empty.status.code(), Some(64), "{}", String::from_utf8_lossy(&empty.stderr));
+
+    site.write("a.toml", &trunk_with_webhook("acme", "https://hooks.example.com/"));
+    drop(Running::start(&site));
+    site.write("a.toml", "x = 1");
+    let (mut running, ready) = Running::start(&site);
+    assert!(ready.ends_with(" generation=2\n"), "{ready:?}");
+    running.signal("-TERM");
+    let mut log = String::new();
+    running.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert_eq!(running.0.wait().unwrap().code(), Some(0), "{log}");
+    assert!(log.contains("a.toml: x: is no key here"), "{log}");
+    assert!(log.contains("the stored configuration is in force"), "{log}");
+
+    // A main file with a fault is another matter: it says where the store is.
+    site.write_main("[node.x]");
+    let bad = trunkd(&["run", "--config"]).arg(site.main()).output().unwrap();
+    assert_eq!(bad.status.code(), Some(64));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::support::{Site, trunk_with_webhook, until};
 
 /// A daemon of these files.
 pub(crate) async fn start(site: &Site) -> Daemon {
-    Daemon::start(site.main(), site.load(), None).await.unwrap()
+    Daemon::start(site.main(), site.load().into(), None).await.unwrap()
 }
 
 /// Status and body.
@@ -112,8 +112,49 @@ async fn a_restart_goes_on_where_the_store_is() {
 async fn a_second_daemon_on_the_same_memory_does_not_start() {
     let site = Site::new();
     let daemon = start(&site).await;
-    let second = Daemon::start(site.main(), site.load(), None).await;
+    let second = Daemon::start(site.main(), site.load().into(), None).await;
     assert!(second.is_err());
     assert_eq!(ready(&daemon).await["ready"], true);
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faulty_trunk_files_do_not_keep_the_stored_configuration_from_starting() {
+    let site = Site::new();
+    site.write("a.toml", &trunk_with_webhook("acme", "https://hooks.example.com/"));
+    start(&site).await.stop().await.unwrap();
+
+    // A good file beside the bad one, and a changed node: nothing of it may come into force.
+    site.write("b.toml", "[[trunk]]\ntrunkId = \"second\"\n");
+    site.write("c.toml", "[[trunk]]\ntrunkId = \"Bad\"\nx = 1\n");
+    let main = std::fs::read_to_string(site.main()).unwrap();
+    std::fs::write(site.main(), main.replace("sip.example.net", "sip.example.org")).unwrap();
+    let loaded = trunkd::config::load_main(&site.main()).unwrap();
+    assert_eq!((loaded.problems.len(), loaded.config.provisioned.trunks.len()), (2, 0));
+    let daemon = Daemon::start(site.main(), loaded, None).await.unwrap();
+    let state = ready(&daemon).await;
+    assert_eq!((state["ready"].as_bool(), state["publishedRevision"].as_u64()), (Some(true), Some(1)));
+    assert_eq!(state["lastReload"]["result"], "refused");
+    assert_eq!(state["lastReload"]["problems"].as_array().unwrap().len(), 2);
+    let metrics = get(&daemon, "/metrics").await.1;
+    for line in [
+        "trunkline_last_reload_good 0",
+        "trunkline_reloads_total{result=\"refused\"} 1",
+        "trunkline_trunks 1",
+        "trunkline_config_revision 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
+    }
+
+    // The domain in force is the stored one, so the other one needs a restart even when the trunk files are good.
+    site.write("c.toml", "");
+    let state = reload(&daemon).await;
+    assert!(state["lastReload"]["problems"][0].as_str().unwrap().contains("node.base_domain"), "{state}");
+    std::fs::write(site.main(), main).unwrap();
+    let state = reload(&daemon).await;
+    assert_eq!(
+        (state["lastReload"]["result"].as_str(), state["publishedRevision"].as_u64()),
+        (Some("good"), Some(2))
+    );
     daemon.stop().await.unwrap();
 }

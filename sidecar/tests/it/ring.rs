@@ -80,7 +80,7 @@ fn push(module: &Instance, call: Uuid, trunk: &str, wall_ms: u64, body: BodyOut<
 async fn started(receiver: &Receiver) -> (Site, Daemon) {
     let site = Site::new();
     site.write("a.toml", &trunk_with_webhook("acme", &receiver.url));
-    let daemon = Daemon::start(site.main(), site.load(), None).await.unwrap();
+    let daemon = Daemon::start(site.main(), site.load().into(), None).await.unwrap();
     (site, daemon)
 }
 
@@ -172,7 +172,7 @@ async fn what_waits_in_the_ring_is_taken_at_the_next_start_and_before_the_end() 
     assert_eq!(module.status().ring.1, 0, "the ring is emptied before the daemon goes");
 
     push_whole_call(&module, call_id(2), "acme");
-    let daemon = Daemon::start(site.main(), site.load(), None).await.unwrap();
+    let daemon = Daemon::start(site.main(), site.load().into(), None).await.unwrap();
     let received = events(&receiver, 6).await;
     daemon.stop().await.unwrap();
     let mut ids: Vec<_> = received.iter().map(|event| event.id().to_owned()).collect();
@@ -209,7 +209,7 @@ async fn a_damaged_record_is_counted_and_skipped() {
     let at = bytes.windows(8).position(|window| window == b"abc@host").unwrap();
     OpenOptions::new().write(true).open(&path).unwrap().write_at(b"X", at as u64).unwrap();
 
-    let daemon = Daemon::start(site.main(), site.load(), None).await.unwrap();
+    let daemon = Daemon::start(site.main(), site.load().into(), None).await.unwrap();
     let received = events(&receiver, 1).await;
     assert_eq!(received[0].json()["data"]["callId"], call_id(2).to_string());
     let metrics = reqwest_text(&daemon).await;
@@ -265,7 +265,7 @@ async fn calls_of_a_dead_kamailio_end_once_as_unknown() {
     daemon.stop().await.unwrap();
 
     // Another daemon finds nothing left to end.
-    let daemon = Daemon::start(site.main(), site.load(), None).await.unwrap();
+    let daemon = Daemon::start(site.main(), site.load().into(), None).await.unwrap();
     until("orphans to be gone", async || second.live().orphans().is_empty().then_some(())).await;
     daemon.stop().await.unwrap();
     let mut hangups: Vec<_> = receiver
