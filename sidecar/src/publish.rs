@@ -33,7 +33,8 @@ pub struct Settings {
     pub capacity: Capacity,
 }
 
-/// How many of each thing the module has room for.
+/// How many of each thing there is room for: `[shm]` trunks, accounts and gateways. Must equal the module's parameters
+/// of these names, since both sides find a thing by its index; its slots and ring are the module's alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the meaning")]
 pub struct Capacity {

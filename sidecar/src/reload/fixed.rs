@@ -33,3 +33,42 @@ fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 10] {
         ("log.format", old.log.format != new.log.format),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DEFAULT, load};
+
+    /// The keys whose comment in the default file does not say "Live."; several keys may share one comment.
+    fn not_live() -> Vec<String> {
+        let (mut table, mut comment, mut after_key, mut found) = ("", String::new(), true, Vec::new());
+        for line in DEFAULT.lines() {
+            let key = line.trim_start_matches("# ").split_once(" = ").map(|(key, _)| key);
+            let key = key.filter(|key| key.bytes().all(|c| c.is_ascii_lowercase() || c == b'_'));
+            if let Some(name) = line.strip_prefix('[') {
+                table = name.trim_end_matches(']');
+            } else if let Some(key) = key {
+                after_key = true;
+                if !comment.contains("Live.") {
+                    found.push(format!("{table}.{key}"));
+                }
+            } else if line.starts_with('#') {
+                if after_key {
+                    comment.clear();
+                }
+                after_key = false;
+                comment.push_str(line);
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn the_default_file_calls_live_what_a_reload_takes_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trunkd.toml");
+        std::fs::write(&path, DEFAULT).unwrap();
+        let config = load(&path).unwrap();
+        assert_eq!(not_live(), keys(&config, &config).map(|(key, _)| key));
+    }
+}
