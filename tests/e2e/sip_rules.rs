@@ -117,6 +117,52 @@ fn a_caller_cannot_bring_a_route_of_its_own() {
 }
 
 #[test]
+fn a_second_invite_of_a_call_that_is_up_gets_no_way_around_the_limit() {
+    stack::test(Options::new(), |stack| {
+        let gateway = Gateway::answering(stack.dir(), "gateway")?;
+        let trunk = Trunk::new("acme").limits(2, "100").source("127.0.0.1");
+        stack.site.apply(&[trunk.gateway(&gateway.uri(), 1)])?;
+        let agent = Agent::new(stack.site.sip)?;
+        let uri = format!("sip:15550100@{}", stack.site.domain("acme"));
+        let first = Request::new("INVITE", &uri, "again");
+        ensure!(code(&agent.ask(&first)?) == 200);
+        // The same Call-ID and From tag, a new CSeq, no To tag: dialog takes it for a spiral and would not watch it.
+        for cseq in 2..6 {
+            let invite = Request { cseq, ..first.clone() };
+            agent.send(&invite)?;
+            // The 200 of the first comes again and again: nobody has acknowledged it.
+            let answer = loop {
+                let message = agent.receive()?;
+                if message.header("cseq") == Some(&format!("{cseq} INVITE")) && code(&message) >= 200 {
+                    break message;
+                }
+            };
+            agent.acknowledge(&invite, &answer)?;
+            ensure!(code(&answer) == 482, "CSeq {cseq}: {answer:?}");
+        }
+        ensure!(gateway.invites(&["again".to_owned()])?.len() == 1, "{:?}", gateway.messages()?);
+        ensure!(stack.site.calls()? == 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn nobody_makes_a_worker_look_up_a_name() {
+    stack::test(Options::new(), |stack| {
+        let agent = Agent::new(stack.site.sip)?;
+        let route = format!("<sip:{};lr>", stack.site.sip);
+        for (target, call_id) in
+            [("sip:x@name.invalid", "bye-name"), ("sip:x@127.0.0.1:9;transport=tcp", "bye-tcp")]
+        {
+            let bye = Request { to_tag: ";tag=made-up".into(), ..Request::new("BYE", target, call_id) };
+            let answer = agent.ask(&bye.header("Route", &route))?;
+            ensure!(code(&answer) == 481, "{target}: {answer:?}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn a_wrong_password_is_challenged_again_and_takes_nothing() {
     stack::test(Options::new(), |stack| {
         let gateway = Gateway::answering(stack.dir(), "gateway")?;
