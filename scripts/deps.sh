@@ -12,11 +12,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # kamailio holds all modules that kamailio.cfg loads, except db_sqlite and tls; clang's library is what bindgen reads the
-# headers with; dpkg-dev unpacks the source package; sqlite3 creates the dialog database; sip-tester is sipp.
+# headers with; dpkg-dev unpacks the source package; sqlite3 creates the dialog database; sip-tester is sipp; openssl makes
+# the certificate of a test.
 packages=(
     kamailio kamailio-sqlite-modules kamailio-tls-modules
     build-essential pkg-config clang libclang-dev
-    dpkg-dev sqlite3 sip-tester
+    dpkg-dev sqlite3 sip-tester openssl
 )
 
 say() { printf 'deps: %s\n' "$*"; }
