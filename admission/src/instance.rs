@@ -110,6 +110,8 @@ pub struct Instance {
 
 /// Between two attempts at something that was not there.
 const RETRY_NS: u64 = 100_000_000;
+/// How often one refresh goes after a publisher that names faster than this process maps.
+const TURNS: u32 = 8;
 
 impl Instance {
     /// Before the fork: makes or takes over `live` and `events`, and maps what is published, if anything is.
@@ -163,6 +165,10 @@ impl Instance {
 
     /// Maps what is in force. One load when nothing changed.
     pub fn refresh(&mut self) -> Freshness {
+        self.refresh_in(TURNS)
+    }
+
+    fn refresh_in(&mut self, turns: u32) -> Freshness {
         let mapped = self.tables.as_ref().map(|tables| tables.pair).unwrap_or_default();
         let Some(control) = &self.control else { return self.find_control() };
         let pair = control.pair();
@@ -182,6 +188,11 @@ impl Instance {
                 self.live.count(self.process, Counter::ImagesMapped);
                 self.live.note_pair(self.process, pair.0);
                 Freshness::Newer
+            }
+            // Named again while we were off the processor, and what it named is gone: no fault of the image.
+            Err(outrun) if control.pair() != pair && turns > 0 => {
+                self.tables = outrun.1;
+                self.refresh_in(turns - 1)
             }
             Err(refused) => {
                 let (error, previous) = *refused;
