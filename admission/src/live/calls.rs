@@ -143,18 +143,23 @@ impl Live {
 
     /// Takes a restored call into this epoch, over any limit: its slot as it was before, or a new one.
     pub(crate) fn adopt(&self, call: &CallView, key: CallKey) -> Option<SlotRef> {
-        let kept = self.call(call.slot).is_some_and(|kept| kept.uid == call.uid);
-        let slot = if kept {
-            if self.get(call.slot, B_EPOCH) == self.epoch() {
-                return Some(call.slot);
-            }
-            call.slot
-        } else {
-            let Claim::Claimed(slot) = self.slots().claim(key) else { return None };
-            let times = [call.start_wall_ms, call.ring_wall_ms, call.answer_wall_ms];
-            self.fill_with(slot, call.trunk_live, call.account_live, call.uid, times);
-            slot
+        let is_this = |slot: &SlotRef| self.call(*slot).is_some_and(|kept| kept.uid == call.uid);
+        let (slot, kept) = match Some(call.slot).filter(is_this) {
+            Some(slot) => (slot, true),
+            None => match self.slots().claim(key) {
+                // A start that died had given it another slot, and not saved which.
+                Claim::Again(slot) if is_this(&slot) => (slot, true),
+                Claim::Claimed(slot) => {
+                    let times = [call.start_wall_ms, call.ring_wall_ms, call.answer_wall_ms];
+                    self.fill_with(slot, call.trunk_live, call.account_live, call.uid, times);
+                    (slot, false)
+                }
+                _ => return None,
+            },
         };
+        if kept && self.get(slot, B_EPOCH) == self.epoch() {
+            return Some(slot);
+        }
         let scopes =
             [Some(Scope::Trunk(call.trunk_live)), call.account_live.map(Scope::Account), Some(Scope::Node)];
         for line in scopes.into_iter().flatten().filter_map(|scope| self.line(scope)) {
@@ -165,7 +170,12 @@ impl Live {
         crash::point("adopt.counted");
         self.set(slot, B_EPOCH, self.epoch());
         crash::point("adopt.epoch");
-        if !kept {
+        if kept {
+            // Whoever was ending it is dead, and its dialog lives: it ends once more.
+            let answered = self.get(slot, B_ANSWER_MS) != 0;
+            let state = if answered { SlotState::Answered } else { SlotState::Ringing };
+            self.slots().advance(slot, &[SlotState::Ending], state);
+        } else {
             let gateway = u64::from(call.gateway_live) << 32 | u64::from(call.attempts);
             self.set(slot, B_GATEWAY, gateway);
             crash::point("adopt.gateway");
