@@ -91,6 +91,8 @@ mod armed {
         "adopt.gateway",
         "adopt.published",
         "reclaim.marked",
+        "reclaim.noted",
+        "reclaim.uncounted",
         "reclaim.freed",
     ];
 

@@ -70,6 +70,7 @@ impl Live {
             (B_TRIED, 0),
             (B_GATEWAY, u64::MAX << 32),
             (B_GATEWAY_SUM, 0),
+            (B_STEP, 0),
         ];
         for (word, value) in body {
             self.set(slot, word, value);

@@ -48,6 +48,28 @@ impl CountWord<'_> {
         }
     }
 
+    /// Whether the version and the count are even together: no [`CountWord::take`] or [`CountWord::give`] changes that.
+    pub(crate) fn parity(self) -> u64 {
+        let word = self.0.load(Ordering::Relaxed);
+        ((word >> 32) ^ word) & 1
+    }
+
+    /// As [`CountWord::give`], and changes the parity, so that whoever noted it before knows after a death whether this
+    /// was done. For one process at a time.
+    pub(crate) fn give_noticeably(self) -> bool {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            if word as u32 == 0 {
+                return false;
+            }
+            let next = word.wrapping_add(2 * ONE_VERSION) - 1;
+            match swap(Site::CountSwap, self.0, word, next, Ordering::Release) {
+                Ok(_) => return true,
+                Err(current) => word = current,
+            }
+        }
+    }
+
     /// Forgets everything: only while no other process uses the file.
     pub(crate) fn reset(self) {
         self.0.store(0, Ordering::Relaxed);
@@ -71,6 +93,21 @@ mod tests {
         assert_eq!(word.take(Some(2)), Err(3));
         assert!(word.give() && word.give() && word.give() && !word.give());
         assert_eq!(word.get(), 0);
+    }
+
+    #[test]
+    fn only_what_shall_be_noticed_changes_the_parity() {
+        let cell = AtomicU64::new(u64::from(u32::MAX - 1) << 32 | 1);
+        let word = CountWord(&cell);
+        let before = word.parity();
+        for _ in 0..5 {
+            assert_eq!((word.take(None), word.parity()), (Ok(()), before));
+            assert_eq!((word.take(None), word.parity()), (Ok(()), before));
+            assert_eq!((word.give(), word.parity()), (true, before));
+        }
+        assert_eq!((word.give_noticeably(), word.get(), word.parity()), (true, 5, 1 - before));
+        cell.store(7 << 32, Ordering::Relaxed);
+        assert_eq!((word.give_noticeably(), cell.load(Ordering::Relaxed)), (false, 7 << 32));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(super) const B_TRIED: usize = 10;
 pub(super) const B_GATEWAY: usize = 11;
 /// The sum of the list that the tried bits refer to.
 pub(super) const B_GATEWAY_SUM: usize = 12;
+/// How far the daemon is with taking the call out of the counts: step, and the count's parity before it.
+pub(super) const B_STEP: usize = 13;
 
 /// A process's counters.
 pub(super) const PROCESS_WORDS: usize = 64;

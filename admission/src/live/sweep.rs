@@ -5,7 +5,7 @@
 
 use super::layout::*;
 use super::slots::{SlotRef, SlotState};
-use super::{Live, Scope};
+use super::{CountWord, Live, Scope};
 use crate::crash;
 use crate::sync::Ordering;
 
@@ -84,26 +84,57 @@ impl Live {
         marked.then_some(Reclaimed(view))
     }
 
-    /// Frees a marked slot.
+    /// Frees a marked slot. One process at a time: a daemon that follows a dead one takes the call out of the counts
+    /// that the other had not come to, and out of no count twice.
     pub fn finish_reclaim(&self, reclaimed: Reclaimed) {
         let slot = reclaimed.0.slot;
-        self.give_counts(slot);
+        if self.is_counted(slot) {
+            let body = |word| self.slots().body(slot.index, word);
+            let (done, noted) = body(B_STEP).map_or((0, 0), |word| {
+                let word = word.load(Ordering::Relaxed);
+                (word >> 1, word & 1)
+            });
+            for (step, count) in (1..).zip(self.counts_of(slot)) {
+                let Some(count) = count else { continue };
+                if step < done || (step == done && count.parity() != noted) {
+                    continue;
+                }
+                if let Some(word) = body(B_STEP) {
+                    // Release: what is noted is seen by whoever sees the count changed.
+                    word.store(step << 1 | count.parity(), Ordering::Release);
+                }
+                crash::point("reclaim.noted");
+                count.give_noticeably();
+                crash::point("reclaim.uncounted");
+            }
+        }
         self.slots().advance(slot, &[SlotState::Reclaiming], SlotState::Free);
         crash::point("reclaim.freed");
+    }
+
+    /// Whether a slot's call is in the counts: it is of this epoch.
+    fn is_counted(&self, slot: SlotRef) -> bool {
+        self.slots()
+            .body(slot.index, B_EPOCH)
+            .is_some_and(|word| word.load(Ordering::Relaxed) == self.epoch())
+    }
+
+    /// The counts that a slot's call is in.
+    fn counts_of(&self, slot: SlotRef) -> [Option<CountWord<'_>>; 4] {
+        let owners = self.slots().body(slot.index, B_OWNERS).map_or(0, |word| word.load(Ordering::Relaxed));
+        let of = |scope| self.line(scope).map(|line| line.calls());
+        let (trunk, account) = (Scope::Trunk((owners >> 32) as u32), Scope::Account(owners as u32));
+        [of(trunk), of(account), of(Scope::Node), Some(self.slots_used())]
     }
 
     /// Takes a slot's call out of the counts that it is in: those of its epoch, if that is the present one.
     /// Answers how many counts were already at zero.
     pub(crate) fn give_counts(&self, slot: SlotRef) -> u32 {
-        let slots = self.slots();
-        let word = |index| slots.body(slot.index, index).map_or(0, |word| word.load(Ordering::Relaxed));
-        if word(B_EPOCH) != self.epoch() {
+        if !self.is_counted(slot) {
             return 0;
         }
-        let owners = word(B_OWNERS);
-        let scopes = [Scope::Trunk((owners >> 32) as u32), Scope::Account(owners as u32), Scope::Node];
-        let lines = scopes.into_iter().filter_map(|scope| self.line(scope)).map(|line| line.calls());
-        let underflows = lines.chain([self.slots_used()]).map(|count| u32::from(!count.give()));
+        let counts = self.counts_of(slot).into_iter().flatten();
+        let underflows = counts.map(|count| u32::from(!count.give()));
         underflows.inspect(|_| crash::point("call.uncounted")).sum()
     }
 }

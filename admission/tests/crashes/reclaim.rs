@@ -16,7 +16,7 @@ const CALLS: u32 = 4;
 /// Dies at each step, over calls of an earlier epoch and over one of the present.
 pub(crate) fn deaths() -> String {
     let mut died = 0;
-    for point in ["reclaim.marked", "call.uncounted", "reclaim.freed"] {
+    for point in ["reclaim.marked", "reclaim.noted", "reclaim.uncounted", "reclaim.freed"] {
         died += at_every_hit(point, |hit| {
             let dir = harness::directory();
             publish(dir.path());
