@@ -322,7 +322,7 @@ fn take_all(
         }
         for (level, token) in levels.iter().zip(tokens) {
             if let (Some(level), Some(token)) = (level, token) {
-                level.line.rate().give_back(token, map::monotonic_ns());
+                level.line.rate().give_back(token);
                 crash::point("admit.returned");
             }
         }
