@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn a_panic_becomes_an_answer() {
         let before = panics();
-        assert_eq!(guarded("test", || -> Route { panic!("on purpose") }), Route::NoRoute as i32);
+        assert_eq!(guarded("test", || -> Route { panic!("on purpose") }), Route::NoGateway as i32);
         assert_eq!(guarded("test", || -> Plain { panic!("on purpose") }), -1);
         assert_eq!(guarded("test", || Admit::Allow), 1);
         guarded("test", || -> () { panic!("on purpose") });
@@ -90,6 +90,6 @@ mod tests {
                 panic!("again");
             }
         }
-        assert_eq!(guarded("test", || -> Route { panic::panic_any(Bomb) }), Route::NoRoute as i32);
+        assert_eq!(guarded("test", || -> Route { panic::panic_any(Bomb) }), Route::NoGateway as i32);
     }
 }

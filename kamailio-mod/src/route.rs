@@ -22,7 +22,7 @@ static UNUSABLE: Kind = Kind::new();
 /// The script function for the request route. Without a gateway the call is over: its ending is reported, its slot free.
 pub(crate) fn trunk_route(msg: *mut sys::sip_msg) -> Route {
     // SAFETY: Kamailio hands over the message of the running route.
-    let Some(msg) = (unsafe { SipMsg::new(msg) }) else { return Route::NoRoute };
+    let Some(msg) = (unsafe { SipMsg::new(msg) }) else { return Route::NoGateway };
     let routed = process::with(|process| {
         let judgement = &process.judgement;
         let own = judgement.key == msg.key() && !judgement.again;
@@ -32,7 +32,7 @@ pub(crate) fn trunk_route(msg: *mut sys::sip_msg) -> Route {
                 &MISUSED,
                 format_args!("trunk_route() is for calls that trunk_admit() answered with 1"),
             );
-            return Route::NoRoute;
+            return Route::NoGateway;
         };
         if !process.judgement.bound {
             // No dialog of its own: the script forgot `dlg_manage()`, or dialog took the INVITE for a spiral of a call
@@ -51,9 +51,9 @@ pub(crate) fn trunk_route(msg: *mut sys::sip_msg) -> Route {
         process.judgement.reason = Some(Reason::NoRoute);
         let sip_code = Reason::NoRoute.sip_code();
         ending::end(process, slot, How { sip_code, q850: 0, by: Party::Proxy, cause: EndCause::NoRoute });
-        Route::NoRoute
+        Route::NoGateway
     });
-    routed.unwrap_or(Route::NoRoute)
+    routed.unwrap_or(Route::NoGateway)
 }
 
 /// The script function for the failure route.

@@ -40,7 +40,7 @@ pub(crate) enum Route {
     /// The request now points at a gateway.
     Routed = 1,
     /// No gateway; the call is over.
-    NoRoute = -1,
+    NoGateway = -1,
     /// The call has no dialog of its own, so nobody would hear of its end; it is over.
     Unbound = -2,
 }
@@ -87,7 +87,7 @@ impl Answer for Route {
         self as c_int
     }
     fn after_panic() -> Route {
-        Route::NoRoute
+        Route::NoGateway
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
             Admit::Challenge.to_c(),
             Admit::InFlight.to_c(),
             Route::Routed.to_c(),
-            Route::NoRoute.to_c(),
+            Route::NoGateway.to_c(),
             Next::Routed.to_c(),
             Next::NoneLeft.to_c(),
             Next::NotFailover.to_c(),
