@@ -3,6 +3,9 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Output, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::support::{Site, trunk_with_webhook};
 
 fn trunkd(arguments: &[&str]) -> Command {
@@ -36,9 +39,8 @@ impl Running {
         (running, line)
     }
 
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
     }
 }
 
@@ -97,7 +99,7 @@ fn run_starts_with_what_is_stored_when_only_a_trunk_file_is_bad() {
     site.write("a.toml", "x = 1");
     let (mut running, ready) = Running::start(&site);
     assert!(ready.ends_with(" generation=2\n"), "{ready:?}");
-    running.signal("-TERM");
+    running.signal(Signal::SIGTERM);
     let mut log = String::new();
     running.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert_eq!(running.0.wait().unwrap().code(), Some(0), "{log}");
@@ -122,7 +124,7 @@ fn it_says_when_it_is_ready_and_stops_cleanly_when_told() {
     assert!(!ready.contains(":0 "), "the real port: {ready}");
 
     site.write("b.toml", "[[trunk]]\ntrunkId = \"second\"\n");
-    running.signal("-HUP");
+    running.signal(Signal::SIGHUP);
     let mut log = BufReader::new(running.0.stderr.take().unwrap());
     let mut lines = String::new();
     while !lines.contains("generation=2") {
@@ -130,7 +132,7 @@ fn it_says_when_it_is_ready_and_stops_cleanly_when_told() {
     }
     assert!(lines.contains("added trunk second"), "{lines}");
 
-    running.signal("-TERM");
+    running.signal(Signal::SIGTERM);
     log.read_to_string(&mut lines).unwrap();
     assert_eq!(running.0.wait().unwrap().code(), Some(0), "{lines}");
     assert!(lines.contains("stopped"), "{lines}");
