@@ -2,7 +2,7 @@
 -- shared memory, for a configuration that does not use our module. They lie in trunkd's database, so that one transaction
 -- changes both; only trunkd writes them, and a row is never changed, only replaced with all others of its trunk.
 --
--- Column names and table versions are what those modules ask for (5.6: 7, 6 and 4). Columns of text are VARCHAR because
+-- Column names and table versions are what those modules ask for in 5.6. Columns of text are VARCHAR because
 -- db_sqlite goes by the declared type, which is also why these tables cannot be STRICT. `trunk_id` is ours; it is '' for the
 -- two rows that are marks, see docs/kamailio-tables.md.
 
@@ -13,7 +13,7 @@ CREATE TABLE version (
 );
 
 INSERT INTO version (table_name, table_version)
-VALUES ('version', 1), ('subscriber', 7), ('address', 6), ('dispatcher', 4);
+VALUES ('version', 1), ('subscriber', 7), ('address', 6), ('trusted', 6), ('dispatcher', 4);
 
 -- There is no column `password`: with it, a configuration with calculate_ha1 would take an empty password for everybody's.
 -- auth_db takes `ha1b` for HA1 when the user name has the form user@domain, whatever the realm, and dies of a NULL there.
@@ -42,6 +42,17 @@ CREATE TABLE address (
 );
 
 CREATE INDEX address_by_trunk ON address (trunk_id);
+
+-- Always empty: permissions does not start without it, unless it is told which tables to load.
+CREATE TABLE trusted (
+    id INTEGER PRIMARY KEY NOT NULL,
+    src_ip VARCHAR(50) NOT NULL,
+    proto VARCHAR(4) NOT NULL,
+    from_pattern VARCHAR(64),
+    ruri_pattern VARCHAR(64),
+    tag VARCHAR(64),
+    priority INTEGER NOT NULL DEFAULT 0
+);
 
 CREATE TABLE dispatcher (
     id INTEGER PRIMARY KEY NOT NULL,
