@@ -5,8 +5,6 @@
 
 mod document;
 mod main_file;
-mod rules;
-mod section;
 mod trunk_file;
 mod trunk_parts;
 
@@ -16,10 +14,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use document::Problem;
-use document::{Document, Problems};
+use document::Document;
 
 use crate::domain::Provisioned;
+pub use crate::input::problem::Problem;
+use crate::input::problem::Problems;
 use crate::{logging, publish, webhook};
 
 /// The commented default file; what it sets is the default of every key.

@@ -18,6 +18,7 @@ pub mod difference;
 pub mod domain;
 pub mod events;
 pub mod http;
+mod input;
 pub mod logging;
 pub mod metrics;
 pub mod publish;

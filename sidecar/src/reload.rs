@@ -238,5 +238,5 @@ fn log(word: &str, problems: &[String]) {
 }
 
 fn problem(path: &std::path::Path, key: &str, rule: &str) -> Problem {
-    Problem { file: path.display().to_string(), key: key.to_owned(), rule: rule.to_owned() }
+    Problem { file: path.display().to_string(), key: key.to_owned(), code: "invalid", rule: rule.to_owned() }
 }

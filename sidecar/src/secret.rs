@@ -9,11 +9,6 @@ use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
-/// Fewest characters of a SIP password.
-pub const MIN_PASSWORD_CHARS: usize = 12;
-/// Most characters of a SIP password.
-pub const MAX_PASSWORD_CHARS: usize = 128;
-
 /// HA1 of RFC 7616 section 3.4.2 for both algorithms: hash of `user:realm:password`.
 pub fn ha1(username: &str, realm: &str, password: &str) -> ([u8; 16], [u8; 32]) {
     let text = format!("{username}:{realm}:{password}");

@@ -2,83 +2,63 @@
 //!
 //! Parsing stops at nothing: the untyped tree is read key by key (see `section`), so one mistake never hides the next.
 
-use std::cell::RefCell;
-use std::fmt;
-
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::section::Section;
-
-/// One thing that is wrong: where, and the rule it breaks. Never holds a secret's text.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
-    /// The file as the operator named it.
-    pub file: String,
-    /// Path of the key, such as `trunk[2].ipAcls[0].ipAddress`; a line for what has no key.
-    pub key: String,
-    /// What must hold.
-    pub rule: String,
-}
-
-impl fmt::Display for Problem {
-    /// One line, whatever the file held.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = format!("{}: {}: {}", self.file, self.key, self.rule);
-        line.chars().try_for_each(|c| match c {
-            c if c.is_control() => write!(f, "{}", c.escape_default()),
-            c => write!(f, "{c}"),
-        })
-    }
-}
-
-/// Collects problems while many readers hold it.
-#[derive(Debug, Default)]
-pub(super) struct Problems(RefCell<Vec<Problem>>);
-
-impl Problems {
-    /// Adds one.
-    pub(super) fn push(&self, file: &str, key: impl Into<String>, rule: impl Into<String>) {
-        self.0.borrow_mut().push(Problem { file: file.into(), key: key.into(), rule: rule.into() });
-    }
-
-    /// Whether nothing is wrong so far.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
-    }
-
-    /// Everything that was wrong, in the order it was met.
-    pub(super) fn into_vec(self) -> Vec<Problem> {
-        self.0.into_inner()
-    }
-}
+use crate::input::problem::{Broken, Problems};
+use crate::input::section::{Section, Source};
+use crate::input::tree::{Notation, Table, Tree};
 
 /// A parsed file.
 #[derive(Debug)]
 pub(super) struct Document<'t> {
-    pub(super) file: String,
-    pub(super) problems: &'t Problems,
-    root: DeTable<'t>,
+    file: &'t str,
+    problems: &'t Problems,
+    root: Table,
     usable: bool,
 }
 
 impl<'t> Document<'t> {
     /// Parses `text`, reporting every syntax error and duplicate key with its line.
-    pub(super) fn parse(file: &str, text: &'t str, problems: &'t Problems) -> Document<'t> {
+    pub(super) fn parse(file: &'t str, text: &str, problems: &'t Problems) -> Document<'t> {
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
-            problems.push(file, format!("line {line}"), error.message());
+            problems.push(file, format!("line {line}"), Broken::new("malformed", error.message().to_owned()));
         }
         // What was recovered after a broken line may be nonsense; after a duplicate key it is sound.
         let usable = errors.iter().all(|error| error.message().contains("duplicate key"));
-        Document { file: file.to_owned(), problems, root: root.into_inner(), usable }
+        Document { file, problems, root: table(root.into_inner()), usable }
     }
 
     /// The top of the file, with `defaults` answering for absent keys. `None` if the file is too broken to be read on.
     pub(super) fn top<'d>(&'d self, defaults: Option<&'d Document<'t>>) -> Option<Section<'d>> {
+        let source = Source { file: self.file, notation: Notation::Dotted, problems: self.problems };
         let defaults = defaults.map(|document| &document.root);
-        self.usable.then(|| Section::new(self, String::new(), Some(&self.root), defaults))
+        self.usable.then(|| Section::new(source, String::new(), Some(&self.root), defaults))
+    }
+}
+
+fn table(table: DeTable<'_>) -> Table {
+    Table(table.into_iter().map(|(key, value)| (key.into_inner().into_owned(), tree(value))).collect())
+}
+
+fn tree(value: Spanned<DeValue<'_>>) -> Tree {
+    match value.into_inner() {
+        DeValue::String(text) => Tree::Text(text.into_owned()),
+        DeValue::Integer(integer) => {
+            let value = i128::from_str_radix(integer.as_str(), integer.radix());
+            Tree::Integer(value.unwrap_or(if integer.as_str().starts_with('-') {
+                i128::MIN
+            } else {
+                i128::MAX
+            }))
+        }
+        DeValue::Float(float) => Tree::Fraction(float.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(flag) => Tree::Flag(flag),
+        DeValue::Datetime(_) => Tree::Date,
+        DeValue::Array(items) => Tree::List(items.into_iter().map(tree).collect()),
+        DeValue::Table(below) => Tree::Table(table(below)),
     }
 }
 
@@ -86,28 +66,9 @@ fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
 }
 
-/// What a value is, for "must be …, not …".
-pub(super) fn kind_of(value: &Spanned<DeValue<'_>>) -> &'static str {
-    match value.get_ref() {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "an integer",
-        DeValue::Float(_) => "a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_problem_is_one_line() {
-        let problem = Problem { file: "a\nb".into(), key: "k".into(), rule: "no \u{1b}[31m".into() };
-        assert_eq!(problem.to_string(), "a\\nb: k: no \\u{1b}[31m");
-    }
 
     #[test]
     fn syntax_errors_are_all_reported_with_their_lines() {

@@ -9,10 +9,11 @@ use std::time::Duration;
 use trunk_admission::Rate;
 use trunk_admission::model::Region;
 
-use super::rules;
-use super::section::Section;
 use super::{Config, Provisioned};
 use crate::domain::{Account, Limits, Node, Trunk};
+use crate::input::problem::Broken;
+use crate::input::rules;
+use crate::input::section::Section;
 use crate::publish::Capacity;
 use crate::webhook::UrlRules;
 use crate::webhook::retry::Schedule;
@@ -48,7 +49,7 @@ pub(super) fn read(top: Section<'_>) -> MainFile {
     let shutdown = top.section("shutdown");
     let read = MainFile {
         name: node.parsed_required("name", rules::label),
-        region: node.parsed_required("region", str::parse),
+        region: node.parsed_required("region", rules::region),
         base_domain: node.parsed_required("base_domain", rules::host),
         inbound_host: node.parsed_required("inbound_host", rules::host),
         limits: limits(&node, ["cps", "cps_burst", "concurrent_calls"]),
@@ -104,7 +105,7 @@ impl MainFile {
 /// Limits under the names that this file gives them: rate, burst, calls at the same time.
 pub(super) fn limits(
     section: &Section<'_>,
-    [cps_key, burst_key, concurrent_key]: [&str; 3],
+    [cps_key, burst_key, concurrent_key]: [&'static str; 3],
 ) -> Option<Limits> {
     let cps = section.number(cps_key);
     let cps_burst = section.integer(burst_key, 1..=1_000_000).map(|burst| burst as u32);
@@ -112,7 +113,7 @@ pub(super) fn limits(
     if let Some(cps) = cps
         && let Err(rule) = Rate::per_second(cps, cps_burst)
     {
-        section.problem(cps_key, rule.to_string());
+        section.problem(cps_key, Broken::new("invalid_rate", rule.to_string()));
         return None;
     }
     Some(Limits { cps, cps_burst, concurrent_calls })

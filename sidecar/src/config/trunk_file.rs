@@ -4,12 +4,13 @@
 
 use std::collections::HashMap;
 
-use super::document::{Document, Problems};
+use super::document::Document;
 use super::main_file::limits;
-use super::rules;
-use super::section::Section;
 use super::trunk_parts;
 use crate::domain::{Account, ManagedBy, Trunk};
+use crate::input::problem::Problems;
+use crate::input::rules;
+use crate::input::section::Section;
 use crate::publish::Capacity;
 use crate::webhook::UrlRules;
 
@@ -58,10 +59,10 @@ impl<'p> Files<'p> {
     pub(super) fn read(&mut self, file: &str, text: &str) {
         let document = Document::parse(file, text, self.problems);
         let Some(top) = document.top(None) else { return };
-        for section in top.sections("account", MAX_ENTRIES) {
+        for section in top.sections("account", MAX_ENTRIES).unwrap_or_default() {
             self.account(section);
         }
-        for section in top.sections("trunk", MAX_ENTRIES) {
+        for section in top.sections("trunk", MAX_ENTRIES).unwrap_or_default() {
             self.trunk(section);
         }
         top.finish();

@@ -5,13 +5,14 @@
 use std::collections::HashSet;
 
 use ipnet::IpNet;
-use trunk_admission::model::{AuthMode, Kind, MAX_GATEWAYS};
+use trunk_admission::model::{Kind, MAX_GATEWAYS};
 
 use super::main_file::limits;
-use super::rules;
-use super::section::Section;
 use crate::domain::{Credential, IpAcl, Limits, ManagedBy, OriginationUri, Trunk, Webhook};
-use crate::secret::{self, WebhookSecret};
+use crate::input::problem::Broken;
+use crate::input::rules;
+use crate::input::section::Section;
+use crate::secret;
 use crate::webhook::UrlRules;
 
 /// Most addresses of one trunk.
@@ -26,7 +27,7 @@ const DEFAULT_CPS: f64 = 2.0;
 pub(super) fn read(section: &Section<'_>, realm: Option<&str>, url_rules: UrlRules) -> Option<Trunk> {
     let name = section.parsed("name", rules::text).unwrap_or_default();
     let description = section.parsed("description", rules::text).unwrap_or_default();
-    let auth_mode = section.parsed("authMode", auth_mode);
+    let auth_mode = section.parsed("authMode", rules::auth_mode);
     let limits = limits(section, ["cpsLimit", "cpsBurst", "concurrentCallsLimit"]);
     let failover_codes = section.integers("failoverCodes", 400..=699);
     let trunk = Trunk {
@@ -38,7 +39,7 @@ pub(super) fn read(section: &Section<'_>, realm: Option<&str>, url_rules: UrlRul
         enabled: section.flag("enabled", true),
         auth_mode: auth_mode.unwrap_or_default(),
         limits: with_defaults(limits.unwrap_or_default()),
-        allowed_regions: section.texts("allowedRegions", str::parse),
+        allowed_regions: section.texts("allowedRegions", rules::region),
         secure: section.flag("secure", false),
         failover_codes: failover_codes.map(|codes| codes.into_iter().map(|code| code as u16).collect()),
         ip_acls: ip_acls(section),
@@ -59,19 +60,9 @@ fn with_defaults(limits: Limits) -> Limits {
     }
 }
 
-fn auth_mode(text: &str) -> Result<AuthMode, &'static str> {
-    match text {
-        "any" => Ok(AuthMode::Any),
-        "all" => Ok(AuthMode::All),
-        "password" => Ok(AuthMode::Password),
-        "ip" => Ok(AuthMode::Ip),
-        _ => Err("must be any, all, password or ip"),
-    }
-}
-
 fn ip_acls(section: &Section<'_>) -> Vec<IpAcl> {
     let mut seen = HashSet::<IpNet>::new();
-    let read = section.sections("ipAcls", MAX_IP_ACLS).into_iter().filter_map(|entry| {
+    let read = section.sections("ipAcls", MAX_IP_ACLS).unwrap_or_default().into_iter().filter_map(|entry| {
         let network = entry.parsed_required("ipAddress", rules::network);
         let enabled = entry.flag("enabled", true);
         let description = entry.parsed("description", rules::text).unwrap_or_default();
@@ -84,64 +75,59 @@ fn ip_acls(section: &Section<'_>) -> Vec<IpAcl> {
 
 fn credentials(section: &Section<'_>, realm: Option<&str>) -> Vec<Credential> {
     let mut seen = HashSet::new();
-    let read = section.sections("credentials", MAX_CREDENTIALS).into_iter().filter_map(|entry| {
-        let username = entry.parsed_required("username", rules::username);
-        let password = entry.parsed_required("password", password);
-        let enabled = entry.flag("enabled", true);
-        unique(&entry, "username", username.as_ref().is_none_or(|name| seen.insert(name.clone())));
-        entry.finish();
-        let username = username?;
-        let (ha1_md5, ha1_sha256) = secret::ha1(&username, realm?, &password?);
-        Some(Credential { username, ha1_md5, ha1_sha256, enabled })
-    });
+    let read = section.sections("credentials", MAX_CREDENTIALS).unwrap_or_default().into_iter().filter_map(
+        |entry| {
+            let username = entry.parsed_required("username", rules::username);
+            let password = entry.parsed_required("password", rules::password);
+            let enabled = entry.flag("enabled", true);
+            unique(&entry, "username", username.as_ref().is_none_or(|name| seen.insert(name.clone())));
+            entry.finish();
+            let username = username?;
+            let (ha1_md5, ha1_sha256) = secret::ha1(&username, realm?, &password?);
+            Some(Credential { username, ha1_md5, ha1_sha256, enabled })
+        },
+    );
     read.collect()
-}
-
-/// The rule never repeats the password.
-fn password(text: &str) -> Result<String, String> {
-    let (min, max) = (secret::MIN_PASSWORD_CHARS, secret::MAX_PASSWORD_CHARS);
-    let length = text.chars().count();
-    if !(min..=max).contains(&length) {
-        return Err(format!("must have {min} to {max} characters, has {length}"));
-    }
-    if text.contains(char::is_control) {
-        return Err("must have no control characters".into());
-    }
-    Ok(text.to_owned())
 }
 
 fn origination_uris(section: &Section<'_>) -> Vec<OriginationUri> {
     let mut seen = HashSet::new();
-    let read = section.sections("originationUris", MAX_GATEWAYS).into_iter().filter_map(|entry| {
-        let uri = entry.parsed_required("uri", rules::gateway_uri);
-        let priority = default_or(&entry, "priority", 0, 0);
-        let weight = default_or(&entry, "weight", 1, 1);
-        let enabled = entry.flag("enabled", true);
-        let description = entry.parsed("description", rules::text).unwrap_or_default();
-        unique(&entry, "uri", uri.as_ref().is_none_or(|uri| seen.insert(uri.clone())));
-        entry.finish();
-        Some(OriginationUri { uri: uri?, priority, weight, enabled, description })
-    });
+    let read = section.sections("originationUris", MAX_GATEWAYS).unwrap_or_default().into_iter().filter_map(
+        |entry| {
+            let uri = entry.parsed_required("uri", rules::gateway_uri);
+            let priority = default_or(&entry, "priority", 0, 0);
+            let weight = default_or(&entry, "weight", 1, 1);
+            let enabled = entry.flag("enabled", true);
+            let description = entry.parsed("description", rules::text).unwrap_or_default();
+            unique(&entry, "uri", uri.as_ref().is_none_or(|uri| seen.insert(uri.clone())));
+            entry.finish();
+            Some(OriginationUri { uri: uri?, priority, weight, enabled, description })
+        },
+    );
     read.collect()
 }
 
-fn default_or(entry: &Section<'_>, key: &str, least: u64, default: u16) -> u16 {
+fn default_or(entry: &Section<'_>, key: &'static str, least: u64, default: u16) -> u16 {
     entry.integer(key, least..=u64::from(u16::MAX)).map_or(default, |value| value as u16)
 }
 
 fn unique(entry: &Section<'_>, key: &str, first: bool) {
     if !first {
-        entry.problem(key, "is listed twice in this trunk");
+        entry.problem(key, Broken::new("duplicate", "is listed twice in this trunk"));
     }
 }
 
 /// A URL needs a secret: an unsigned event could be anybody's.
 fn webhook(section: &Section<'_>, url_rules: UrlRules) -> Option<Webhook> {
     let url = section.parsed("webhookUrl", |text| url_rules.check(text));
-    let secret = section.parsed("webhookSecret", WebhookSecret::parse);
+    let secret = section.parsed("webhookSecret", rules::webhook_secret);
     match (section.has("webhookUrl"), section.has("webhookSecret")) {
-        (true, false) => section.problem("webhookSecret", "is required with webhookUrl"),
-        (false, true) => section.problem("webhookUrl", "is required with webhookSecret"),
+        (true, false) => {
+            section.problem("webhookSecret", Broken::new("required", "is required with webhookUrl"))
+        }
+        (false, true) => {
+            section.problem("webhookUrl", Broken::new("required", "is required with webhookSecret"))
+        }
         _ => {}
     }
     Some(Webhook { url: url?, secret: secret? })

@@ -2,79 +2,142 @@
 //!
 //! Pure. Each refuses CR, LF, NUL and quotes, which could leak into SIP, SQL, TOML or dispatcher attributes.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
+use trunk_admission::model::{AuthMode, Region, RegionError};
+
+use super::problem::Broken;
+use crate::secret::WebhookSecret;
 
 /// Longest text for people, in characters.
-pub(super) const MAX_TEXT_CHARS: usize = 255;
+pub(crate) const MAX_TEXT_CHARS: usize = 255;
 /// Longest gateway URI, in bytes.
-pub(super) const MAX_URI_BYTES: usize = 255;
+pub(crate) const MAX_URI_BYTES: usize = 255;
 /// Longest host name, in bytes (RFC 1035 section 2.3.4).
-pub(super) const MAX_HOST_BYTES: usize = 253;
+pub(crate) const MAX_HOST_BYTES: usize = 253;
+
+/// Fewest different characters of a SIP password: a repeated key is no secret.
+const MIN_DIFFERENT_CHARS: usize = 5;
+/// Fewest and most characters of a SIP password.
+pub(crate) const PASSWORD_CHARS: RangeInclusive<usize> = 12..=128;
 
 /// An id: a DNS label in lower case.
-pub(super) fn label(text: &str) -> Result<String, &'static str> {
+pub(crate) fn label(text: &str) -> Result<String, Broken> {
     let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     let good = (1..=63).contains(&text.len())
         && text.bytes().all(inner)
         && !text.starts_with('-')
         && !text.ends_with('-');
-    good.then(|| text.to_owned()).ok_or("must be a DNS label: 1 to 63 of a-z, 0-9 and -, not at the ends -")
+    let rule = "must be a DNS label: 1 to 63 of a-z, 0-9 and -, not at the ends -";
+    good.then(|| text.to_owned()).ok_or(Broken::new("invalid_label", rule))
 }
 
 /// A host name of one or more labels, in lower case.
-pub(super) fn host(text: &str) -> Result<String, &'static str> {
+pub(crate) fn host(text: &str) -> Result<String, Broken> {
     let good = text.len() <= MAX_HOST_BYTES && text.split('.').all(|part| label(part).is_ok());
-    good.then(|| text.to_owned()).ok_or("must be a host name in lower case, such as sip.example.net")
+    let rule = "must be a host name in lower case, such as sip.example.net";
+    good.then(|| text.to_owned()).ok_or(Broken::new("invalid_host", rule))
 }
 
 /// A text for people.
-pub(super) fn text(text: &str) -> Result<String, String> {
+pub(crate) fn text(text: &str) -> Result<String, Broken> {
     if text.chars().count() > MAX_TEXT_CHARS {
-        return Err(format!("must be at most {MAX_TEXT_CHARS} characters"));
+        return Err(Broken::new("too_long", format!("must be at most {MAX_TEXT_CHARS} characters")));
     }
     let bad = |c: char| c.is_control() || matches!(c, '"' | '\'' | '`' | '\\' | '\u{2028}' | '\u{2029}');
     if text.contains(bad) {
-        return Err("must have no control characters, quotes or backslashes".into());
+        let rule = "must have no control characters, quotes or backslashes";
+        return Err(Broken::new("forbidden_characters", rule));
     }
     Ok(text.to_owned())
 }
 
 /// A digest user name.
-pub(super) fn username(text: &str) -> Result<String, &'static str> {
+pub(crate) fn username(text: &str) -> Result<String, Broken> {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._~+-".contains(&c);
     let good = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
-    good.then(|| text.to_owned()).ok_or("must be 1 to 64 of a-z, A-Z, 0-9 and . _ ~ + -")
+    let rule = "must be 1 to 64 of a-z, A-Z, 0-9 and . _ ~ + -";
+    good.then(|| text.to_owned()).ok_or(Broken::new("invalid_username", rule))
+}
+
+/// A SIP password. The rule never repeats it.
+pub(crate) fn password(text: &str) -> Result<String, Broken> {
+    let length = text.chars().count();
+    if !PASSWORD_CHARS.contains(&length) {
+        let (min, max) = (PASSWORD_CHARS.start(), PASSWORD_CHARS.end());
+        return Err(Broken::new(
+            "weak_password",
+            format!("must have {min} to {max} characters, has {length}"),
+        ));
+    }
+    if text.contains(char::is_control) {
+        return Err(Broken::new("forbidden_characters", "must have no control characters"));
+    }
+    let mut different: Vec<char> = text.chars().collect();
+    different.sort_unstable();
+    different.dedup();
+    if different.len() < MIN_DIFFERENT_CHARS {
+        let rule = format!("must have at least {MIN_DIFFERENT_CHARS} different characters");
+        return Err(Broken::new("weak_password", rule));
+    }
+    Ok(text.to_owned())
+}
+
+/// A region.
+pub(crate) fn region(text: &str) -> Result<Region, Broken> {
+    text.parse().map_err(|error: RegionError| Broken::new("invalid_region", error.to_string()))
+}
+
+/// What a caller must prove.
+pub(crate) fn auth_mode(text: &str) -> Result<AuthMode, Broken> {
+    match text {
+        "any" => Ok(AuthMode::Any),
+        "all" => Ok(AuthMode::All),
+        "password" => Ok(AuthMode::Password),
+        "ip" => Ok(AuthMode::Ip),
+        _ => Err(Broken::new("invalid_auth_mode", "must be any, all, password or ip")),
+    }
+}
+
+/// A webhook's signing key. The rule never repeats it.
+pub(crate) fn webhook_secret(text: &str) -> Result<WebhookSecret, Broken> {
+    WebhookSecret::parse(text).map_err(|error| Broken::new("invalid_webhook_secret", error.to_string()))
 }
 
 /// An address, or a network in canonical form.
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
+pub(crate) fn network(text: &str) -> Result<IpNet, Broken> {
     let network = match text.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address),
-        Err(_) => text
-            .parse::<IpNet>()
-            .map_err(|_| "must be an IPv4 or IPv6 address or network, such as 203.0.113.0/24".to_owned())?,
+        Err(_) => text.parse::<IpNet>().map_err(|_| {
+            let rule = "must be an IPv4 or IPv6 address or network, such as 203.0.113.0/24";
+            Broken::new("invalid_network", rule)
+        })?,
     };
     if network != network.trunc() {
-        return Err(format!("has bits beyond its mask; write {}", network.trunc()));
+        let rule = format!("has bits beyond its mask; write {}", network.trunc());
+        return Err(Broken::new("not_canonical", rule));
     }
     if let IpNet::V6(v6) = network
         && v6.prefix_len() >= 96
         && v6.network().to_ipv4_mapped().is_some()
     {
-        return Err("is an IPv4 address in IPv6 form; write it as IPv4".into());
+        return Err(Broken::new("mapped_address", "is an IPv4 address in IPv6 form; write it as IPv4"));
     }
     Ok(network)
 }
 
-const GATEWAY: &str = "must be sip:host[:port][;transport=udp|tcp|tls]";
-
 /// A gateway: `sip:host[:port][;transport=udp|tcp|tls]`.
-pub(super) fn gateway_uri(text: &str) -> Result<String, &'static str> {
+pub(crate) fn gateway_uri(text: &str) -> Result<String, Broken> {
     if text.len() > MAX_URI_BYTES {
-        return Err("must be at most 255 bytes");
+        return Err(Broken::new("too_long", format!("must be at most {MAX_URI_BYTES} bytes")));
     }
+    gateway_parts(text).map(|()| text.to_owned()).map_err(|rule| Broken::new("invalid_gateway_uri", rule))
+}
+
+fn gateway_parts(text: &str) -> Result<(), &'static str> {
+    const GATEWAY: &str = "must be sip:host[:port][;transport=udp|tcp|tls]";
     let rest = text.strip_prefix("sip:").ok_or(GATEWAY)?;
     let (place, transport) = rest.split_once(';').map_or((rest, None), |(place, rest)| (place, Some(rest)));
     if transport.is_some_and(|value| !matches!(value, "transport=udp" | "transport=tcp" | "transport=tls")) {
@@ -94,11 +157,11 @@ pub(super) fn gateway_uri(text: &str) -> Result<String, &'static str> {
             return Err("must have a port of 1 to 65535");
         }
     }
-    let Some(name) = name else { return Ok(text.to_owned()) };
+    let Some(name) = name else { return Ok(()) };
     // A name whose last label is a number would be an address, and must then be a whole one.
     let numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|c| c.is_ascii_digit()));
-    let good = if numeric { name.parse::<std::net::Ipv4Addr>().is_ok() } else { host(name).is_ok() };
-    good.then(|| text.to_owned()).ok_or(GATEWAY)
+    let good = if numeric { name.parse::<Ipv4Addr>().is_ok() } else { host(name).is_ok() };
+    good.then_some(()).ok_or(GATEWAY)
 }
 
 #[cfg(test)]
@@ -147,7 +210,11 @@ mod tests {
         ] {
             assert!(network(bad).is_err(), "{bad}");
         }
-        assert_eq!(network("10.0.0.1/24").unwrap_err(), "has bits beyond its mask; write 10.0.0.0/24");
+        let broken = network("10.0.0.1/24").unwrap_err();
+        assert_eq!(
+            (broken.code, &*broken.rule),
+            ("not_canonical", "has bits beyond its mask; write 10.0.0.0/24")
+        );
     }
 
     #[test]
