@@ -3,6 +3,8 @@
 //! Written by the one publisher, read by everybody. A reader loads [`Pair`] with acquire ordering; the publisher stores it
 //! with release ordering after the images are complete, so whoever sees a pair can read what it names.
 
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::crash;
@@ -60,6 +62,16 @@ pub(crate) fn image_file(generation: u32) -> String {
     format!("table-{generation}")
 }
 
+/// The right to make files in the directory, until it is dropped.
+fn lock_directory(dir: &Path) -> Result<File, OpenError> {
+    let file = File::open(dir).map_err(|error| OpenError::io(dir, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(OpenError::io(dir, error)),
+    }
+}
+
 /// The control file, mapped.
 #[derive(Debug)]
 pub(crate) struct Control(Map);
@@ -79,10 +91,15 @@ impl Control {
         Control::checked(map, &path)
     }
 
-    /// Makes the file aside and gives it its name only when it is complete.
+    /// Makes the file aside and gives it its name only when it is complete. One that is there stays: two publishers that
+    /// start at the same instant must mean the same file, or each would hold a lock of its own.
     pub(crate) fn create(dir: &Path) -> Result<(), OpenError> {
         let (aside, path) = (dir.join("control.new"), dir.join(FILE));
         let io = |error| OpenError::io(&path, error);
+        let _alone = lock_directory(dir)?;
+        if path.exists() {
+            return Ok(());
+        }
         match std::fs::remove_file(&aside) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
@@ -112,14 +129,16 @@ impl Control {
         Ok(Control(map))
     }
 
-    /// Takes the right to write, for as long as this mapping lives.
+    /// Takes the right to write, for as long as this mapping lives. The name must still stand for the file that is
+    /// locked: a lock on one that was replaced is worth nothing.
     pub(crate) fn lock(&self, dir: &Path) -> Result<(), OpenError> {
         let path = dir.join(FILE);
-        match self.0.try_lock() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(OpenError::InUse { path }),
-            Err(error) => Err(OpenError::io(&path, error)),
+        let io = |error| OpenError::io(&path, error);
+        if !self.0.try_lock().map_err(io)? {
+            return Err(OpenError::InUse { path });
         }
+        let named = std::fs::metadata(&path).map_err(io)?.ino();
+        if named == self.0.inode().map_err(io)? { Ok(()) } else { Err(OpenError::InUse { path }) }
     }
 
     /// What is in force.
@@ -148,5 +167,30 @@ impl Control {
 
     fn word(&self, index: usize) -> &AtomicU64 {
         &self.0.shared_words()[index]
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_on_a_file_that_was_replaced_is_worth_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        Control::create(dir.path()).unwrap();
+        let opened = Control::open_writable(dir.path()).unwrap();
+        std::fs::remove_file(dir.path().join(FILE)).unwrap();
+        Control::create(dir.path()).unwrap();
+        assert!(matches!(opened.lock(dir.path()), Err(OpenError::InUse { .. })));
+        assert!(Control::open_writable(dir.path()).unwrap().lock(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_not_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        Control::create(dir.path()).unwrap();
+        let first = Control::open_writable(dir.path()).unwrap();
+        Control::create(dir.path()).unwrap();
+        assert!(first.lock(dir.path()).is_ok(), "its name still stands for it");
     }
 }

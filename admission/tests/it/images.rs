@@ -1,6 +1,7 @@
 //! Publishing and mapping: what is damaged, foreign or missing never replaces what works.
 
 use std::fs;
+use std::sync::Barrier;
 
 use trunk_admission::instance::{Freshness, Instance};
 use trunk_admission::publish::{PublishError, PublishOptions, Publisher};
@@ -112,4 +113,32 @@ fn a_table_that_no_image_can_hold_is_refused_with_all_its_faults() {
     }
     assert_eq!(node.publisher.generation(), 1);
     assert!(matches!(node.instance.refresh(), Freshness::Same));
+}
+
+#[test]
+fn of_publishers_that_start_at_the_same_instant_exactly_one_may_publish() {
+    const AT_ONCE: usize = 4;
+    for round in 0..200 {
+        let dir = tempfile::tempdir().unwrap();
+        let meet = Barrier::new(AT_ONCE);
+        let open = || {
+            meet.wait();
+            Publisher::open(dir.path(), PublishOptions::default())
+        };
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let (mut good, bad): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
+        assert_eq!(good.len(), 1, "round {round}: {bad:?}");
+        for refused in bad {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, PublishError::Open(OpenError::InUse { .. })), "round {round}: {error}");
+        }
+        // What the one publishes is what a reader of the name finds.
+        let publisher = good[0].as_mut().unwrap();
+        publisher.publish(&table(vec![trunk("acme", 0, "0.0.0.0/0")]), None).unwrap();
+        let mut instance = Instance::create(&options(&dir)).unwrap();
+        assert!(matches!(instance.refresh(), Freshness::Newer), "round {round}");
+    }
 }
