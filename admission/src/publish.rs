@@ -100,6 +100,8 @@ pub struct Publisher {
     tables: Option<Tables>,
     /// What is in force, as it was given to us; `None` until a whole table was published by this process.
     catalog: Option<Catalog>,
+    /// Debts that a publisher before us left too large have been capped.
+    capped: bool,
 }
 
 #[derive(Debug)]
@@ -135,7 +137,7 @@ impl Publisher {
         // Numbers go on from a pair that names something; one that names nothing may be any number.
         let last = if tables.is_some() { pair.generation() } else { 0 };
         let folding = Folding::default();
-        Ok(Publisher { files, control, folding, kept, last, tables, catalog: None })
+        Ok(Publisher { files, control, folding, kept, last, tables, catalog: None, capped: false })
     }
 
     /// Sets when a base is made anew.
@@ -153,10 +155,15 @@ impl Publisher {
         self.control.heartbeat(wall_ms);
     }
 
-    /// What is mapped may be read only while its files are whole: one that was cut off below us would be a SIGBUS.
-    fn look_at_files(&mut self) {
+    /// What is mapped may be read only while its files are whole: one that was cut off below us would be a SIGBUS. The
+    /// first time that there are limiter words, their debts are set right.
+    fn look_at_files(&mut self, live: Option<&Live>) {
         if self.tables.as_ref().is_some_and(|tables| !tables.are_whole(&self.files.dir)) {
             self.tables = None;
+        }
+        if let (Some(live), Some(tables), false) = (live, &self.tables, self.capped) {
+            debts::cap(live, tables);
+            self.capped = true;
         }
     }
 

@@ -142,6 +142,26 @@ impl RateWord<'_> {
         }
     }
 
+    /// Caps the debt at a full bucket, which no taker goes above. The clock is read after the word: whoever wrote it had
+    /// read the clock before.
+    pub(crate) fn cap(self, rate: Rate, now_ns: impl Fn() -> u64) {
+        if rate.admits_nothing() {
+            return;
+        }
+        let full = rate.interval_ns * u64::from(rate.burst);
+        let mut tat = self.0.load(Ordering::Relaxed);
+        loop {
+            let most = now_ns().saturating_add(full);
+            if tat <= most {
+                return;
+            }
+            match swap(Site::RateSwap, self.0, tat, most, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(current) => tat = current,
+            }
+        }
+    }
+
     /// Calls that the bucket holds now, rounded up.
     pub(crate) fn level(self, rate: Rate, now_ns: u64) -> u32 {
         if rate.interval_ns == 0 {
@@ -221,6 +241,21 @@ mod tests {
             }
             fits
         }
+    }
+
+    #[test]
+    fn a_debt_is_capped_at_a_full_bucket_and_a_smaller_one_stays() {
+        let rate = Rate::per_second(10.0, Some(5)).unwrap();
+        for (debt, left) in
+            [(0, 0), (SECOND / 4, SECOND / 4), (SECOND / 2, SECOND / 2), (9 * SECOND, SECOND / 2)]
+        {
+            let word = AtomicU64::new(100 * SECOND + debt);
+            RateWord(&word).cap(rate, || 100 * SECOND);
+            assert_eq!(word.load(Ordering::Relaxed), 100 * SECOND + left);
+        }
+        let word = AtomicU64::new(u64::MAX);
+        RateWord(&word).cap(Rate::NONE, || 0);
+        assert_eq!(word.load(Ordering::Relaxed), u64::MAX, "what admits nothing has no bucket");
     }
 
     proptest! {

@@ -93,6 +93,18 @@ impl Live {
         }
     }
 
+    /// Whether a limiter word holds any debt at this time.
+    pub(crate) fn owes(&self, scope: Scope, now_ns: u64) -> bool {
+        self.line(scope).is_some_and(|line| line.load(LINE_RATE) > now_ns)
+    }
+
+    /// Caps a debt at a full bucket of `rate`.
+    pub(crate) fn cap_debt(&self, scope: Scope, rate: Rate, now_ns: impl Fn() -> u64) {
+        if let Some(line) = self.line(scope) {
+            line.rate().cap(rate, now_ns);
+        }
+    }
+
     /// Clears the line of a trunk or account that is no more, before its index is given to another.
     pub fn clear_line(&self, scope: Scope) {
         if let Some(line) = self.line(scope) {

@@ -9,6 +9,26 @@ use crate::map::monotonic_ns;
 use crate::model::{Account, Trunk};
 use crate::tables::Tables;
 
+/// Caps every debt at what the limits in force can have made: a full bucket. A publisher that died after it had carried
+/// debts over and before it named the images has left some too large, and the next one carries them over again.
+pub(super) fn cap(live: &Live, tables: &Tables) {
+    let (trunks, accounts, _) = live.room();
+    let cap = |scope, rate: &dyn Fn() -> Option<Rate>| {
+        if live.owes(scope, monotonic_ns())
+            && let Some(rate) = rate()
+        {
+            live.cap_debt(scope, rate, monotonic_ns);
+        }
+    };
+    cap(Scope::Node, &|| tables.node_rate());
+    (0..accounts).for_each(|index| {
+        cap(Scope::Account(index), &|| tables.account(index)?.0.rate);
+    });
+    (0..trunks).for_each(|index| {
+        cap(Scope::Trunk(index), &|| tables.trunk_by_live(index)?.0.rate());
+    });
+}
+
 /// The limits that change.
 pub(super) struct Debts<'a> {
     live: &'a Live,

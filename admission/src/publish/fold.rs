@@ -80,7 +80,7 @@ impl Publisher {
     /// # Errors
     /// [`PublishError::Superseded`] when another base or another fold came between. What is in force stays.
     pub fn finish_fold(&mut self, folded: Folded, live: Option<&Live>) -> Result<Published, PublishError> {
-        self.look_at_files();
+        self.look_at_files(live);
         let Folded { base, image, from, at_fold } = folded;
         let current = self.catalog.as_ref().filter(|catalog| Arc::ptr_eq(&catalog.base, &from));
         let Some(catalog) = current.filter(|_| self.kept.folding == Some(base.generation)) else {

@@ -20,7 +20,7 @@ impl Publisher {
     /// # Errors
     /// If the table cannot be held by an image, or the image not written or read back. What was in force still is.
     pub fn publish(&mut self, table: &Table, live: Option<&Live>) -> Result<Published, PublishError> {
-        self.look_at_files();
+        self.look_at_files(live);
         let node = Node::of(table);
         let (trunks, accounts) = (table.trunks.iter(), table.accounts.iter());
         let debts = match &self.catalog {
@@ -57,7 +57,7 @@ impl Publisher {
         changes: impl IntoIterator<Item = Change>,
         live: Option<&Live>,
     ) -> Result<Published, PublishError> {
-        self.look_at_files();
+        self.look_at_files(live);
         let catalog = self.catalog.as_ref().ok_or(PublishError::NoTable)?;
         let base = Arc::clone(&catalog.base);
         let mut delta = catalog.delta.clone();

@@ -18,6 +18,7 @@ mod tables;
 
 mod calls;
 mod deaths;
+mod debts;
 mod node;
 mod publish;
 mod reclaim;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     harness::main(
         &[
             ("publisher", publish::publisher),
+            ("repricer", debts::repricer),
             ("producer", ring::producer),
             ("consumer", ring::consumer),
             ("start", starts::start),
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ],
         &[
             ("a_dead_publisher_leaves_what_was_in_force", publish::deaths),
+            ("debts_survive_dead_publishers", debts::deaths),
             ("a_dead_producer_costs_its_own_record", ring::producer_deaths),
             ("a_dead_consumer_loses_nothing", ring::consumer_deaths),
             ("a_start_that_died_is_started_again", starts::deaths),
