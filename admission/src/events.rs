@@ -6,6 +6,7 @@
 
 mod codec;
 mod file;
+mod repair;
 pub(crate) mod ring;
 mod spill;
 

@@ -184,6 +184,7 @@ impl Ingest {
             metrics.ring_waiting.set(numbers.waiting.cast_signed());
             metrics.ring_dropped.set(numbers.dropped.cast_signed());
             metrics.ring_lost.set(numbers.lost.cast_signed());
+            metrics.ring_repaired.set(numbers.repaired.cast_signed());
         }
         let live = self.sweep.live();
         metrics.module_attached.set(i64::from(live.is_some() && self.source.numbers().is_some()));

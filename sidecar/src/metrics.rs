@@ -31,6 +31,7 @@ pub struct Metrics {
     pub ring_waiting: IntGauge,
     pub ring_dropped: IntGauge,
     pub ring_lost: IntGauge,
+    pub ring_repaired: IntGauge,
     pub events: IntCounterVec,
     pub events_malformed: IntCounterVec,
     pub calls: IntCounterVec,
@@ -89,6 +90,10 @@ impl Metrics {
             ring_dropped: list
                 .gauge("trunkline_ring_dropped", "Events dropped because the ring was full.")?,
             ring_lost: list.gauge("trunkline_ring_lost", "Events whose producer died while writing.")?,
+            ring_repaired: list.gauge(
+                "trunkline_ring_repaired",
+                "Starts that found positions of the ring that cannot be.",
+            )?,
             events: list.counters("trunkline_events_total", "Events written down, by type.", &["type"])?,
             events_malformed: list.counters(
                 "trunkline_events_malformed_total",

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::codec::{DecodeError, Event, EventOut};
+use super::repair;
 use super::ring::{CELL_WORDS, Cell, Cells, Progress, Pushed, Ring};
 use super::spill::{self, Spill};
 use crate::crash;
@@ -30,6 +31,8 @@ const E_TAIL: usize = 72;
 const E_DEAD_BELOW: usize = 80;
 const E_DROPPED: usize = 88;
 const E_LOST: usize = 96;
+/// How often a start found a head and a tail that cannot be, and set them right.
+const E_REPAIRED: usize = 97;
 const E_SPILL_CELLS: usize = 4;
 const E_SPILL_HEAD: usize = 104;
 const E_SPILL_TAIL: usize = 112;
@@ -112,11 +115,14 @@ impl Producer {
             }
             other => other?,
         };
-        let found = Size::of(&map);
+        let producer = Producer::over(dir, map)?;
+        producer.repair();
+        let map = &producer.map;
+        let found = Size::of(map);
         if found != size {
             let path = dir.join(FILE);
             let waiting = |head, tail| {
-                word(&map, head).load(Ordering::Acquire) != word(&map, tail).load(Ordering::Acquire)
+                word(map, head).load(Ordering::Acquire) != word(map, tail).load(Ordering::Acquire)
             };
             if waiting(E_HEAD, E_TAIL) || waiting(E_SPILL_HEAD, E_SPILL_TAIL) {
                 let (what, found, wanted) = if found.cells == size.cells {
@@ -126,16 +132,39 @@ impl Producer {
                 };
                 return Err(OpenError::OtherSize { path, what, found: found.into(), wanted: wanted.into() });
             }
-            drop(map);
+            drop(producer);
             fs::remove_file(&path).map_err(|error| OpenError::io(&path, error))?;
             return Producer::create_or_reopen(dir, size);
         }
         for (head, dead_below) in [(E_HEAD, E_DEAD_BELOW), (E_SPILL_HEAD, E_SPILL_DEAD_BELOW)] {
-            let head = word(&map, head).load(Ordering::Acquire);
-            word(&map, dead_below).store(head, Ordering::Release);
+            let head = word(map, head).load(Ordering::Acquire);
+            word(map, dead_below).store(head, Ordering::Release);
         }
         crash::point("events.dead");
-        Producer::over(dir, map)
+        Ok(producer)
+    }
+
+    /// Sets a head and a tail right that cannot be, in the ring and in the spill file. Whoever dies in between leaves
+    /// what the next start finds as damaged as before, or right.
+    fn repair(&self) {
+        let set = |(head_at, tail_at): (usize, usize), repaired: Option<(u64, u64)>| {
+            let Some((tail, head)) = repaired else { return };
+            word(&self.map, head_at).store(head, Ordering::Relaxed);
+            word(&self.map, tail_at).store(tail, Ordering::Release);
+            word(&self.map, E_REPAIRED).fetch_add(1, Ordering::Relaxed);
+        };
+        let pair = |head: usize, tail: usize| {
+            (word(&self.map, tail).load(Ordering::Relaxed), word(&self.map, head).load(Ordering::Relaxed))
+        };
+        let ring = ring(&self.map);
+        let commit = |cell: u64| ring.cells[cell as usize * CELL_WORDS].load(Ordering::Acquire);
+        let cells = u64::from(Size::of(&self.map).cells);
+        set((E_HEAD, E_TAIL), repair::repaired(pair(E_HEAD, E_TAIL), cells, &ring, commit));
+        if let Some(spill) = spill(&self.map, &self.spill) {
+            let commit = |cell: u64| spill.commits[cell as usize].load(Ordering::Acquire);
+            let (pair, cells) = (pair(E_SPILL_HEAD, E_SPILL_TAIL), spill.commits.len() as u64);
+            set((E_SPILL_HEAD, E_SPILL_TAIL), repair::repaired(pair, cells, &spill, commit));
+        }
     }
 
     fn over(dir: &Path, map: Map) -> Result<Producer, OpenError> {
@@ -327,10 +356,49 @@ impl Consumer {
         self.map.words().at(E_LOST)
     }
 
+    /// How often a start of Kamailio found positions that cannot be, and set them right.
+    pub fn repaired(&self) -> u64 {
+        self.map.words().at(E_REPAIRED)
+    }
+
     /// Whether the name still stands for this file, or Kamailio has made another.
     pub fn is_current(&self, dir: &Path) -> bool {
         use std::os::unix::fs::MetadataExt;
         let named = fs::metadata(dir.join(FILE)).map(|meta| meta.ino());
         matches!((named, self.map.inode()), (Ok(named), Ok(own)) if named == own)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::events::codec::{Answered, BodyOut};
+
+    fn push(producer: &Producer, call: u8) -> Pushed {
+        let body = BodyOut::Answered(Answered { gateway: &b""[..], attempts: 1, ring_wall_ms: 0 });
+        producer.push(&EventOut { call: [call; 16], wall_ms: 1, trunk: b"acme", body })
+    }
+
+    #[test]
+    fn a_start_repairs_a_ring_that_would_count_as_full_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let size = Size { cells: 4, spill: 0 };
+        let start = || Producer::create_or_reopen(dir.path(), size).unwrap();
+        let producer = start();
+        (0..4).for_each(|call| assert_eq!(push(&producer, call), Pushed::At(u64::from(call))));
+        word(&producer.map, E_TAIL).store(1_000_000, Ordering::Relaxed);
+        assert_eq!(push(&producer, 9), Pushed::Full, "this is what is repaired");
+        drop(producer);
+        let producer = start();
+        let mut consumer = Consumer::attach(dir.path()).unwrap();
+        assert_eq!(consumer.repaired(), 1);
+        let records = consumer.poll(9);
+        let calls: Vec<u8> = records.iter().map(|record| record.event.as_ref().unwrap().call[0]).collect();
+        assert_eq!(calls, [0, 1, 2, 3], "nothing is lost");
+        consumer.acknowledge(&records);
+        assert_eq!(push(&producer, 4), Pushed::At(4));
+        drop(producer);
+        drop(start());
+        assert_eq!(consumer.repaired(), 1, "what can be is not touched");
     }
 }

@@ -26,6 +26,7 @@ pub(super) struct Numbers {
     pub(super) waiting: u64,
     pub(super) dropped: u64,
     pub(super) lost: u64,
+    pub(super) repaired: u64,
 }
 
 impl Source {
@@ -66,7 +67,8 @@ impl Source {
     pub(super) fn numbers(&self) -> Option<Numbers> {
         let consumer = self.consumer.as_ref()?;
         let (cells, waiting) = consumer.fill();
-        Some(Numbers { cells, waiting, dropped: consumer.dropped(), lost: consumer.lost() })
+        let (dropped, lost, repaired) = (consumer.dropped(), consumer.lost(), consumer.repaired());
+        Some(Numbers { cells, waiting, dropped, lost, repaired })
     }
 
     /// Attached, or why not.
