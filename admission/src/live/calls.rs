@@ -108,14 +108,19 @@ impl Live {
         }
     }
 
-    /// The call was answered; `false` when that was known or the call is over.
+    /// The call was answered; `false` when that was known or the call is over. The time is there before the state says
+    /// so: whoever ends the call, or finds it after a death, knows since when it was up.
     pub(crate) fn answered(&self, slot: SlotRef, wall_ms: u64) -> bool {
+        if self.slots().state(slot) != Some(SlotState::Ringing) {
+            return false;
+        }
+        if let Some(word) = self.slots().body(slot.index, B_ANSWER_MS) {
+            // Of two workers that hear of an answer the first one's time stays.
+            let _ = word.compare_exchange(0, wall_ms, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        crash::point("call.answer-time");
         let first = self.slots().advance(slot, &[SlotState::Ringing], SlotState::Answered);
         crash::point("call.answered");
-        if first {
-            self.set(slot, B_ANSWER_MS, wall_ms);
-            crash::point("call.answer-time");
-        }
         first
     }
 
@@ -145,10 +150,11 @@ impl Live {
     /// Takes a restored call into this epoch, over any limit: its slot as it was before, or a new one.
     pub(crate) fn adopt(&self, call: &CallView, key: CallKey) -> Option<SlotRef> {
         let is_this = |slot: &SlotRef| self.call(*slot).is_some_and(|kept| kept.uid == call.uid);
-        let (slot, kept) = match Some(call.slot).filter(is_this) {
+        // A start that died may have given it another slot, and not saved which; and it may have been ending there.
+        let known = Some(call.slot).filter(is_this).or_else(|| self.slots().ending(key).find(is_this));
+        let (slot, kept) = match known {
             Some(slot) => (slot, true),
             None => match self.slots().claim(key) {
-                // A start that died had given it another slot, and not saved which.
                 Claim::Again(slot) if is_this(&slot) => (slot, true),
                 Claim::Claimed(slot) => {
                     let times = [call.start_wall_ms, call.ring_wall_ms, call.answer_wall_ms];

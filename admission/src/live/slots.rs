@@ -275,6 +275,17 @@ impl<'a> Slots<'a> {
         crash::point("slot.abandoned");
     }
 
+    /// Slots in a call's windows whose calls are ending: [`Slots::find`] passes them over.
+    pub(super) fn ending(self, key: CallKey) -> impl Iterator<Item = SlotRef> {
+        let places = self.windows(key).into_iter().flat_map(|window| window..window + WINDOW);
+        places.filter(move |&index| index < self.tags.len()).filter_map(move |index| {
+            let tag = self.tag(index);
+            let alike = tag.fingerprint() == Slots::fingerprint(key);
+            (alike && tag.state() == Some(SlotState::Ending))
+                .then_some(SlotRef { index: index as u32, used: tag.used() })
+        })
+    }
+
     /// All slots that are not free.
     pub(crate) fn in_use(self) -> impl Iterator<Item = (SlotRef, SlotState)> {
         (0..self.tags.len()).filter_map(move |index| {

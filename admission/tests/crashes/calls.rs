@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use trunk_admission::instance::Instance;
+use trunk_admission::live::{Live, SlotState};
 use trunk_admission::{Admission, SlotRef, Verdict};
 
 use crate::deaths::{at_every_hit, live};
@@ -48,6 +49,7 @@ pub(crate) fn worker_deaths() -> String {
                 publish(dir.path());
                 let life = live("worker", &[&dir.path().display()], point, hit);
                 if life.died {
+                    knows_since_when(dir.path());
                     restart(dir.path(), &life.said, restored, &format!("{point}:{hit} {restored:?}"));
                 }
                 life.died
@@ -55,6 +57,13 @@ pub(crate) fn worker_deaths() -> String {
         });
     }
     format!("{died} deaths")
+}
+
+/// No call is up without a time of its answer, whichever step the worker died at.
+fn knows_since_when(dir: &Path) {
+    for view in Live::attach(dir).unwrap().slots_in_use() {
+        assert!(view.state != SlotState::Answered || view.answer_wall_ms != 0, "{view:?}");
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

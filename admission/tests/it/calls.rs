@@ -1,6 +1,6 @@
 //! A call's slot over its life: met twice, answered, ended, restored, orphaned; and its gateways.
 
-use trunk_admission::live::SlotState;
+use trunk_admission::live::{CallView, SlotRef, SlotState};
 use trunk_admission::model::Limits;
 use trunk_admission::{Now, Outcome, Reason, Verdict};
 
@@ -108,6 +108,31 @@ fn a_call_whose_slot_is_gone_is_adopted_into_a_new_one() {
     assert_eq!((view.uid, view.answer_wall_ms), (call.uid, 3_000));
     assert_eq!(node.instance.live().slots_in_use()[0].state, SlotState::Answered);
     assert_eq!(node.instance.live().trunk_calls(0), 1);
+}
+
+#[test]
+fn a_restored_call_that_was_ending_in_another_slot_is_found_there() {
+    let mut node = Node::with(&limited());
+    let call = admitted(node.call_at(HOST, SOURCE, "kept", SECOND));
+    node.instance.answered(call.slot, 3_000);
+    let saved = node.instance.call(call.slot).unwrap();
+    // Whoever ended it died in the middle, and what was saved of it names a slot that it does not have.
+    let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        node.instance.end(call.slot, |_| panic!("a death while the ending is told"))
+    }));
+    assert!(died.is_err());
+    assert_eq!(node.instance.live().slots_in_use()[0].state, SlotState::Ending);
+    let elsewhere = CallView { slot: SlotRef::from_raw(call.slot.to_raw() ^ 8).unwrap(), ..saved };
+
+    let node = node.restart();
+    let key = node.instance.call_key(b"kept", b"tag", 1);
+    assert_eq!(node.instance.adopt(&elsewhere, key), Some(call.slot));
+    node.instance.mark_restored();
+    let up = node.instance.live().slots_in_use();
+    assert_eq!((up.len(), up[0].state), (1, SlotState::Answered), "{up:?}");
+    assert!(node.instance.live().orphans().is_empty(), "a call that is up is told to have ended by nobody");
+    assert_eq!(node.instance.live().trunk_calls(0), 1);
+    assert!(node.instance.end(call.slot, |view| assert_eq!(view.answer_wall_ms, 3_000)));
 }
 
 #[test]
