@@ -19,6 +19,7 @@ pub mod domain;
 pub mod events;
 pub mod http;
 mod input;
+pub mod kamailio;
 pub mod logging;
 pub mod metrics;
 pub mod publish;

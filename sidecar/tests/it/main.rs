@@ -14,6 +14,7 @@ mod config;
 mod connections;
 mod daemon;
 mod delivery;
+mod kamailio_rows;
 mod kills;
 mod outbox;
 mod publishing;
