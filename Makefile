@@ -36,13 +36,13 @@ e2e: build ## the end-to-end tests alone
 bench: build ## print the benchmark tables
 	@scripts/bench.sh
 
-proof: ## the long proofs: every interleaving of the shared memory, endings that take minutes
+proof: deps ## the long proofs: every interleaving of the shared memory, endings that take minutes
 	@scripts/proof.sh
 
 fmt: ## format the sources
 	@cargo fmt --all
 
-lint: ## clippy over everything; a warning is an error
+lint: deps ## clippy over everything; a warning is an error
 	@cargo clippy --workspace --all-targets -- -D warnings
 
 deny: ## licences, banned and doubled crates, sources

@@ -42,6 +42,21 @@ finish() {
     rm -f "$run/stack"
 }
 
+# Whether somebody listens on SIP_ADDR already, over UDP or TCP. The kernel writes addresses as words, last byte first.
+sip_in_use() {
+    local a b c d address= port
+    printf -v port %04X "${sip##*:}"
+    IFS=. read -r a b c d <<<"${sip%:*}"
+    # For 0.0.0.0, or a name, any address with this port is in the way.
+    [[ "$a$b$c$d" =~ [^0-9]|^0+$ ]] || printf -v address %02X%02X%02X%02X "$d" "$c" "$b" "$a"
+    awk -v port="$port" -v address="$address" '
+        FNR > 1 && (FILENAME ~ /udp/ || $4 == "0A") {
+            split($2, at, ":")
+            if (at[2] == port && (address == "" || at[1] ~ /^0+$/ || at[1] ~ (address "$"))) used = 1
+        }
+        END { exit !used }' $(ls /proc/net/{udp,tcp}{,6} 2>/dev/null)
+}
+
 # A session of its own keeps Ctrl-C from reaching the process before us; it ends with this script in any case.
 spawn() { local log=$1; shift; setsid setpriv --pdeathsig TERM "$@" >>"$log" 2>&1 </dev/null & }
 
@@ -136,6 +151,12 @@ TOML
 # A Unix socket's path has an end.
 [ ${#run} -lt 80 ] || die "STATE_DIR is too long for a socket inside it: $state"
 [ ! -e "$run/stack" ] || ! alive "$(sed -n 's/^trunkd_pid=//p' "$run/stack")" || die "already running in $state"
+
+if sip_in_use; then
+    ! systemctl is-active --quiet kamailio.service 2>/dev/null ||
+        die "SIP_ADDR $sip is in use: the packaged kamailio.service is running (systemctl stop kamailio), or take another SIP_ADDR"
+    die "SIP_ADDR $sip is in use by another program; take another one, such as: make run SIP_ADDR=127.0.0.1:5070"
+fi
 
 write_config
 "$target/trunkd" check-config --config "$conf" >"$state/log/check-config.log" 2>&1 || {

@@ -6,6 +6,7 @@
 pub mod attempt;
 pub mod client;
 pub mod guard;
+pub mod resolver;
 pub mod retry;
 pub mod sign;
 mod worker;

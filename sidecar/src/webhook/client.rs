@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::Settings;
-use super::guard::{Denied, GuardedResolver, UrlRules};
+use super::guard::{Denied, UrlRules};
+use super::resolver::GuardedResolver;
 
 /// How much of an answer's body is read and kept, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 16 << 10;

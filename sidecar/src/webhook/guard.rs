@@ -1,12 +1,11 @@
 //! Which URLs and which addresses may be sent to. The last word is spoken on the address that is connected to.
 //!
-//! A customer chooses the URL, so without this the daemon would be anybody's way into the operator's network. The
-//! resolver hands out checked addresses only and reqwest connects to exactly those, so there is no second look-up to
-//! fool. Hosts that are addresses never reach the resolver; [`UrlRules::check_host`] covers them.
+//! A customer chooses the URL, so without this the daemon would be anybody's way into the operator's network. Names are
+//! looked up by [`super::resolver`], which hands out addresses that are checked here. Hosts that are addresses never
+//! reach it; [`UrlRules::check_host`] covers them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 /// Longest URL, in bytes.
@@ -108,28 +107,6 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         _ => false,
     };
     global && !special
-}
-
-/// Looks names up and passes on only addresses that may be reached.
-#[derive(Clone, Copy, Debug)]
-pub struct GuardedResolver {
-    /// The rules in force.
-    pub rules: UrlRules,
-}
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let rules = self.rules;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let (good, bad): (Vec<SocketAddr>, Vec<SocketAddr>) =
-                found.partition(|address| rules.check_address(address.ip()).is_ok());
-            match (good.is_empty(), bad.first()) {
-                (true, Some(denied)) => Err(Box::new(Denied(denied.ip())).into()),
-                _ => Ok(Box::new(good.into_iter()) as Addrs),
-            }
-        })
-    }
 }
 
 #[cfg(test)]
