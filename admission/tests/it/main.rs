@@ -7,6 +7,7 @@
 mod calls;
 mod events;
 mod folding;
+mod gateways;
 mod identity;
 mod images;
 mod limits;
