@@ -4,6 +4,7 @@
 //! effect on anything: no directory is made, no name looked up, nothing logged.
 
 mod document;
+mod kamailio;
 mod main_file;
 mod trunk_file;
 mod trunk_parts;
@@ -39,6 +40,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Directory of the trunk files.
     pub trunk_files: Option<PathBuf>,
+    /// The Kamailio beside us.
+    pub kamailio: crate::kamailio::Settings,
     /// How events are delivered.
     pub webhooks: webhook::Settings,
     /// How long attempts may go on after SIGTERM.

@@ -5,8 +5,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 /// The metrics of the daemon.
@@ -43,6 +43,10 @@ pub struct Metrics {
     pub outbox_pending: IntGauge,
     pub outbox_parked: IntGauge,
     pub endpoints_disabled: IntGauge,
+    pub kamailio_rows: IntGaugeVec,
+    pub kamailio_current: IntGaugeVec,
+    pub kamailio_differs: IntGaugeVec,
+    pub kamailio_reloads: IntCounterVec,
 }
 
 const FAST: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
@@ -131,6 +135,26 @@ impl Metrics {
             outbox_parked: list.gauge("trunkline_outbox_parked", "Deliveries that wait for an operator.")?,
             endpoints_disabled: list
                 .gauge("trunkline_webhook_endpoints_disabled", "Endpoints that their receivers ended.")?,
+            kamailio_rows: list.gauges(
+                "trunkline_kamailio_rows",
+                "Rows of the tables that Kamailio loads, by kind.",
+                &["kind"],
+            )?,
+            kamailio_current: list.gauges(
+                "trunkline_kamailio_table_current",
+                "1 while Kamailio is known to hold the table as it is.",
+                &["table"],
+            )?,
+            kamailio_differs: list.gauges(
+                "trunkline_kamailio_table_differs",
+                "1 while Kamailio does not hold the table although it was told to reload.",
+                &["table"],
+            )?,
+            kamailio_reloads: list.counters(
+                "trunkline_kamailio_reloads_total",
+                "Reloads of Kamailio's tables, by what was found afterwards.",
+                &["table", "result"],
+            )?,
             registry: list.0,
         };
         // Nothing was refused yet.
@@ -159,6 +183,10 @@ impl List {
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.add(IntGauge::new(name, help))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels))
     }
 
     fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {

@@ -30,6 +30,25 @@ pub struct State {
     pub module: String,
     /// How the last reload went; `None` before the first.
     pub last_reload: Option<Reload>,
+    /// What Kamailio holds of the tables that it loads; empty if it is never asked.
+    pub kamailio: Vec<TableStatus>,
+}
+
+/// What Kamailio holds of one table.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TableStatus {
+    /// Which table.
+    pub table: &'static str,
+    /// `loaded`; `waiting` while the table changes faster than it may be reloaded; `differs`, which is an alarm; `unknown`, when
+    /// Kamailio cannot be asked.
+    pub state: &'static str,
+    /// The newest revision that it is known to have held whole.
+    pub loaded_revision: Option<i64>,
+    /// When it was looked at, RFC 3339.
+    pub checked_at: String,
+    /// What is wrong.
+    pub problem: Option<String>,
 }
 
 /// A reload's result.

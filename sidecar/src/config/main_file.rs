@@ -35,6 +35,7 @@ pub(super) struct MainFile {
     state_dir: Option<PathBuf>,
     listen: Option<SocketAddr>,
     pub(super) trunk_files: Option<PathBuf>,
+    kamailio: Option<crate::kamailio::Settings>,
     webhooks: Option<webhook::Settings>,
     grace: Option<Duration>,
     log: Option<logging::Settings>,
@@ -61,6 +62,7 @@ pub(super) fn read(top: Section<'_>) -> MainFile {
             text.parse::<SocketAddr>().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080")
         }),
         trunk_files: files.parsed("trunks", path),
+        kamailio: super::kamailio::read(top.section("kamailio")),
         webhooks: webhooks(top.section("webhooks")),
         grace: shutdown.integer("grace_ms", 0..=600_000).map(Duration::from_millis),
         log: log(top.section("log")),
@@ -94,6 +96,7 @@ impl MainFile {
             state_dir: self.state_dir?,
             listen: self.listen?,
             trunk_files: self.trunk_files,
+            kamailio: self.kamailio?,
             webhooks: self.webhooks?,
             grace: self.grace?,
             log: self.log?,
@@ -170,7 +173,7 @@ fn path(text: &str) -> Result<PathBuf, &'static str> {
     }
 }
 
-fn absolute(text: &str) -> Result<PathBuf, &'static str> {
+pub(super) fn absolute(text: &str) -> Result<PathBuf, &'static str> {
     let path = path(text)?;
     if Path::is_absolute(&path) {
         Ok(path)

@@ -17,7 +17,7 @@ pub(super) fn check(path: &Path, old: &Config, new: Config) -> Result<Config, Ve
 }
 
 /// Every such key, and whether it differs.
-fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 10] {
+fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 15] {
     let (old_node, new_node) = (&old.provisioned.node, &new.provisioned.node);
     let (old_room, new_room) = (old.publish.capacity, new.publish.capacity);
     [
@@ -29,6 +29,11 @@ fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 10] {
         ("shm.gateways", old_room.gateways != new_room.gateways),
         ("state.dir", old.state_dir != new.state_dir),
         ("api.listen", old.listen != new.listen),
+        ("kamailio.rpc_socket", old.kamailio.rpc_socket != new.kamailio.rpc_socket),
+        ("kamailio.reload", old.kamailio.tables != new.kamailio.tables),
+        ("kamailio.max_subnets", old.kamailio.max_subnets != new.kamailio.max_subnets),
+        ("kamailio.pkg_mb", old.kamailio.pkg_mb != new.kamailio.pkg_mb),
+        ("kamailio.reload_delta_s", old.kamailio.reload_delta != new.kamailio.reload_delta),
         ("shutdown.grace_ms", old.grace != new.grace),
         ("log.format", old.log.format != new.log.format),
     ]

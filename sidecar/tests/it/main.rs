@@ -14,6 +14,8 @@ mod config;
 mod connections;
 mod daemon;
 mod delivery;
+mod kamailio_fake;
+mod kamailio_keeper;
 mod kamailio_rows;
 mod kills;
 mod outbox;
