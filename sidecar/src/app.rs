@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::change;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
 use crate::events::{self, Ingest};
@@ -41,7 +42,7 @@ pub struct Daemon {
     pub address: SocketAddr,
     status: Arc<Status>,
     store: Arc<dyn Store>,
-    reload: mpsc::Sender<()>,
+    reload: reload::Asker,
     stop: CancellationToken,
     failed: CancellationToken,
     tracker: TaskTracker,
@@ -72,8 +73,16 @@ impl Daemon {
         let address = listener.local_addr().context("reading the bound address")?;
 
         let store = open_store(&config)?;
-        let publish =
-            Handle::start(config.publish.clone(), Arc::clone(&clock)).context("opening the shared memory")?;
+        let publish = Handle::start(config.publish.clone(), Arc::clone(&clock), Arc::clone(&status));
+        let publish = publish.context("opening the shared memory")?;
+        let (writer, mut publishing) = change::new(change::Deps {
+            store: Arc::clone(&store),
+            publish,
+            capacity: config.publish.capacity,
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            status: Arc::clone(&status),
+        });
         warn_of_dangers(&config);
 
         let (webhooks, webhook_settings) = watch::channel(config.webhooks.clone());
@@ -81,8 +90,8 @@ impl Daemon {
         let (grace, shm) = (config.grace, config.publish.dir.clone());
         let deps = reload::Deps {
             path,
+            writer,
             store: Arc::clone(&store),
-            publish,
             webhooks,
             wakes: wakes.clone(),
             clock: Arc::clone(&clock),
@@ -90,7 +99,7 @@ impl Daemon {
             status: Arc::clone(&status),
             log,
         };
-        let reloader = Reloader::start(deps, Loaded { config, problems }).await?;
+        let (reloader, reload) = Reloader::start(deps, Loaded { config, problems }, &mut publishing).await?;
         let ingest = Ingest::new(events::Deps {
             dir: shm,
             store: Arc::clone(&store),
@@ -112,11 +121,11 @@ impl Daemon {
 
         let (stop, failed, tracker) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let (reload, asked) = mpsc::channel(1);
         let spawn = |name, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
             shutdown::spawn(&tracker, &stop, &failed, name, task);
         };
-        spawn("reload", Box::pin(reloader.run(asked, stop.clone())));
+        spawn("publishing", Box::pin(publishing.run(stop.clone())));
+        spawn("reload", Box::pin(reloader.run(stop.clone())));
         spawn("events", Box::pin(ingest.run(stop.clone())));
         spawn("webhooks", Box::pin(dispatcher.run(stop.clone())));
         spawn("http", Box::pin(server.run(stop.clone())));
@@ -128,9 +137,9 @@ impl Daemon {
         self.status.get().generation.unwrap_or(0)
     }
 
-    /// Asks for a reload; one that is waiting already is enough.
+    /// Asks for a reload; those that are waiting already are enough.
     pub fn reload(&self) {
-        let _ = self.reload.try_send(());
+        self.reload.nudge();
     }
 
     /// Ends when a task has died.

@@ -1,90 +1,99 @@
-//! What would change: the plan between the configuration in force and the wanted one. Pure.
+//! What would change: the plan between the configuration that the files gave before and the one they give now. Pure.
 //!
 //! Names things and fields, never values that could be secret.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use crate::domain::{Account, ManagedBy, Node, Provisioned, Trunk};
-use crate::store::Snapshot;
-
-/// One change to the stored configuration.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// The node's own settings.
-    PutNode(Node),
-    /// A new or changed account.
-    PutAccount(Account),
-    /// An account that is gone.
-    RemoveAccount(String),
-    /// A new or changed trunk.
-    PutTrunk(Box<Trunk>),
-    /// A trunk that is gone.
-    RemoveTrunk(String),
-}
+use crate::domain::{
+    ManagedBy, Node, Provisioned, Trunk, account_fields, kind_name, node_fields, trunk_fields,
+};
+use crate::store::{Change, Placed, PlacedTrunk, Snapshot};
 
 /// The changes and their description.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// In an order in which each can be applied: owners before what they own, and the other way round for removal.
     pub changes: Vec<Change>,
-    /// One line each, such as `changed trunk acme: limits, gateways`.
+    /// One line for each change.
     pub lines: Vec<Line>,
 }
 
-/// One line of a plan.
+/// What a change does to a thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the meaning")]
+pub enum Verb {
+    Added,
+    Changed,
+    Removed,
+}
+
+impl Verb {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verb::Added => "added",
+            Verb::Changed => "changed",
+            Verb::Removed => "removed",
+        }
+    }
+}
+
+/// One line of a plan, such as `changed trunk acme: limits, originationUris`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// `added`, `changed` or `removed`.
-    pub verb: &'static str,
-    /// `node`, `account` or `trunk`.
+    /// What happens to it.
+    pub verb: Verb,
+    /// `node`, `account`, `trunk`, `application` or `token`.
     pub kind: &'static str,
     /// Which one.
     pub id: String,
-    /// Which parts changed.
+    /// Which fields changed.
     pub fields: Vec<&'static str>,
+    /// Index in shared memory of a trunk or application that was there before: calls of it may be up.
+    pub live: Option<u32>,
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.verb, self.kind, self.id)?;
+        write!(f, "{} {} {}", self.verb.name(), self.kind, self.id)?;
         if self.fields.is_empty() { Ok(()) } else { write!(f, ": {}", self.fields.join(", ")) }
     }
 }
 
 impl Plan {
-    /// From what is stored to what the files say. Objects that the API manages are left alone.
+    /// From what is stored to what the files say. Objects that the API manages are left alone; that an id of theirs is
+    /// in no file is for the caller to see to.
     pub fn between(now: &Snapshot, wanted: &Provisioned) -> Plan {
         let mut plan = Plan::default();
         plan.node(now.node.as_ref(), &wanted.node);
 
         let accounts: HashMap<_, _> =
-            now.accounts.iter().map(|placed| (placed.item.id.as_str(), &placed.item)).collect();
+            now.accounts.iter().map(|placed| (placed.item.id.as_str(), placed)).collect();
         for account in &wanted.accounts {
-            plan.account(accounts.get(account.id.as_str()).copied(), account);
+            let now = accounts.get(account.id.as_str()).map(|placed| &placed.item);
+            let fields = now.map(|now| account_fields(now, account));
+            let change = || Change::PutAccount(account.clone());
+            plan.put(change, "account", &account.id, fields, None);
         }
         // Trunks that go make room in shared memory for those that come.
         let kept: HashSet<_> = wanted.trunks.iter().map(|trunk| trunk.id.as_str()).collect();
-        for trunk in now.trunks.iter().map(|placed| &placed.item) {
-            if trunk.managed_by == ManagedBy::File && !kept.contains(trunk.id.as_str()) {
-                plan.push(Change::RemoveTrunk(trunk.id.clone()), "removed", "trunk", &trunk.id, Vec::new());
+        let ours = |placed: &&PlacedTrunk| placed.item.managed_by == ManagedBy::File;
+        for PlacedTrunk { item: trunk, live, .. } in now.trunks.iter().filter(ours) {
+            if !kept.contains(trunk.id.as_str()) {
+                let change = Change::RemoveTrunk(trunk.id.clone());
+                plan.remove(change, kind_name(trunk.kind), &trunk.id, Some(*live));
             }
         }
         let trunks: HashMap<_, _> =
-            now.trunks.iter().map(|placed| (placed.item.id.as_str(), &placed.item)).collect();
+            now.trunks.iter().map(|placed| (placed.item.id.as_str(), placed)).collect();
         for trunk in &wanted.trunks {
             plan.trunk(trunks.get(trunk.id.as_str()).copied(), trunk);
         }
         let kept: HashSet<_> = wanted.accounts.iter().map(|account| account.id.as_str()).collect();
-        for account in now.accounts.iter().map(|placed| &placed.item) {
+        for Placed { item: account, .. } in &now.accounts {
             if account.managed_by == ManagedBy::File && !kept.contains(account.id.as_str()) {
-                plan.push(
-                    Change::RemoveAccount(account.id.clone()),
-                    "removed",
-                    "account",
-                    &account.id,
-                    Vec::new(),
-                );
+                plan.remove(Change::RemoveAccount(account.id.clone()), "account", &account.id, None);
             }
         }
         plan
@@ -98,105 +107,46 @@ impl Plan {
     /// How many things are added, changed and removed.
     pub fn counts(&self) -> (usize, usize, usize) {
         let count = |verb| self.lines.iter().filter(|line| line.verb == verb).count();
-        (count("added"), count("changed"), count("removed"))
+        (count(Verb::Added), count(Verb::Changed), count(Verb::Removed))
     }
 
-    fn push(
-        &mut self,
-        change: Change,
-        verb: &'static str,
-        kind: &'static str,
-        id: &str,
-        fields: Vec<&'static str>,
-    ) {
-        self.changes.push(change);
-        self.lines.push(Line { verb, kind, id: id.to_owned(), fields });
+    /// Indexes in shared memory of the trunks and applications that change or go.
+    pub fn touched(&self) -> Vec<u32> {
+        self.lines.iter().filter_map(|line| line.live).collect()
     }
 
     fn node(&mut self, now: Option<&Node>, wanted: &Node) {
-        let change = || Change::PutNode(wanted.clone());
-        match now {
-            None => self.push(change(), "added", "node", &wanted.name, Vec::new()),
-            Some(now) => {
-                let fields = differing([
-                    ("name", now.name != wanted.name),
-                    ("region", now.region != wanted.region),
-                    ("base_domain", now.base_domain != wanted.base_domain),
-                    ("inbound_host", now.inbound_host != wanted.inbound_host),
-                    ("limits", now.limits != wanted.limits),
-                ]);
-                if !fields.is_empty() {
-                    self.push(change(), "changed", "node", &wanted.name, fields);
-                }
-            }
-        }
+        let fields = now.map(|now| node_fields(now, wanted));
+        self.put(|| Change::PutNode(wanted.clone()), "node", &wanted.name, fields, None);
     }
 
-    fn account(&mut self, now: Option<&Account>, wanted: &Account) {
-        let change = || Change::PutAccount(wanted.clone());
-        match now {
-            None => self.push(change(), "added", "account", &wanted.id, Vec::new()),
-            Some(now) => {
-                let fields = differing([
-                    ("name", now.name != wanted.name),
-                    ("enabled", now.enabled != wanted.enabled),
-                    ("limits", now.limits != wanted.limits),
-                    ("managedBy", now.managed_by != wanted.managed_by),
-                ]);
-                if !fields.is_empty() {
-                    self.push(change(), "changed", "account", &wanted.id, fields);
-                }
-            }
-        }
-    }
-
-    fn trunk(&mut self, now: Option<&Trunk>, wanted: &Trunk) {
+    fn trunk(&mut self, now: Option<&PlacedTrunk>, wanted: &Trunk) {
+        let fields = now.map(|now| trunk_fields(&now.item, wanted));
+        let live = now.map(|now| now.live);
         let change = || Change::PutTrunk(Box::new(wanted.clone()));
-        match now {
-            None => self.push(change(), "added", "trunk", &wanted.id, Vec::new()),
-            Some(now) => {
-                let fields = differing([
-                    ("account", now.account != wanted.account),
-                    ("kind", now.kind != wanted.kind),
-                    ("name", now.name != wanted.name),
-                    ("description", now.description != wanted.description),
-                    ("enabled", now.enabled != wanted.enabled),
-                    ("authMode", now.auth_mode != wanted.auth_mode),
-                    ("limits", now.limits != wanted.limits),
-                    ("allowedRegions", now.allowed_regions != wanted.allowed_regions),
-                    ("secure", now.secure != wanted.secure),
-                    ("failoverCodes", now.failover_codes != wanted.failover_codes),
-                    ("ipAcls", !same_set(&now.ip_acls, &wanted.ip_acls, |acl| acl.network)),
-                    (
-                        "credentials",
-                        !same_set(&now.credentials, &wanted.credentials, |user| user.username.clone()),
-                    ),
-                    (
-                        "originationUris",
-                        !same_set(&now.origination_uris, &wanted.origination_uris, |gw| gw.uri.clone()),
-                    ),
-                    ("webhook", now.webhook != wanted.webhook),
-                    ("managedBy", now.managed_by != wanted.managed_by),
-                ]);
-                if !fields.is_empty() {
-                    self.push(change(), "changed", "trunk", &wanted.id, fields);
-                }
-            }
-        }
+        self.put(change, kind_name(wanted.kind), &wanted.id, fields, live);
     }
-}
 
-fn differing<const N: usize>(fields: [(&'static str, bool); N]) -> Vec<&'static str> {
-    fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
-}
+    /// `fields` is `None` for a thing that is new.
+    fn put(
+        &mut self,
+        change: impl FnOnce() -> Change,
+        kind: &'static str,
+        id: &str,
+        fields: Option<Vec<&'static str>>,
+        live: Option<u32>,
+    ) {
+        let (verb, fields) = match fields {
+            None => (Verb::Added, Vec::new()),
+            Some(fields) if fields.is_empty() => return,
+            Some(fields) => (Verb::Changed, fields),
+        };
+        self.changes.push(change());
+        self.lines.push(Line { verb, kind, id: id.to_owned(), fields, live });
+    }
 
-/// Whether two lists hold the same entries; their order in a file means nothing.
-fn same_set<T: PartialEq, K: Ord>(a: &[T], b: &[T], key: impl Fn(&T) -> K) -> bool {
-    let sorted = |list: &[T]| {
-        let mut keyed: Vec<(K, usize)> =
-            list.iter().enumerate().map(|(index, item)| (key(item), index)).collect();
-        keyed.sort();
-        keyed.into_iter().map(|(_, index)| index).collect::<Vec<_>>()
-    };
-    a.len() == b.len() && sorted(a).into_iter().zip(sorted(b)).all(|(i, j)| a[i] == b[j])
+    fn remove(&mut self, change: Change, kind: &'static str, id: &str, live: Option<u32>) {
+        self.changes.push(change);
+        self.lines.push(Line { verb: Verb::Removed, kind, id: id.to_owned(), fields: Vec::new(), live });
+    }
 }

@@ -2,12 +2,21 @@
 //!
 //! No I/O, no SQL, no TOML. Must never hold a clear-text SIP password: credentials carry hashes only.
 
-use std::fmt;
+mod access;
+pub mod audit;
+mod compare;
+mod names;
+mod parts;
+mod stamp;
 
-use ipnet::IpNet;
 use trunk_admission::model::{AuthMode, Kind, Region};
+use uuid::Uuid;
 
-use crate::secret::WebhookSecret;
+pub use access::{Actor, AuditEntry, IdempotencyRecord, Scope, Token};
+pub use compare::{PARTS, account_fields, node_fields, token_fields, trunk_fields};
+pub use names::{auth_mode_from_name, auth_mode_name, kind_from_name, kind_name};
+pub use parts::{Credential, IpAcl, OriginationUri, Transport, Webhook, WebhookMethod};
+pub use stamp::{Part, Stamp, Stamped, settle, settle_trunk};
 
 /// Milliseconds since the Unix epoch, as the store keeps them.
 pub type Millis = i64;
@@ -61,9 +70,11 @@ pub struct Account {
     pub limits: Limits,
     /// Who may change it.
     pub managed_by: ManagedBy,
+    /// Set by the store.
+    pub stamp: Stamp,
 }
 
-/// A SIP trunk or a voice application.
+/// A SIP trunk or a voice application, with everything below it: the unit that is read, changed and written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trunk {
     /// DNS label, unique; the first label of the trunk's domain.
@@ -84,10 +95,17 @@ pub struct Trunk {
     pub limits: Limits,
     /// Where it may be used; `None` is everywhere, an empty list nowhere.
     pub allowed_regions: Option<Vec<Region>>,
+    /// How its gateways are reached whose URI names no transport.
+    pub transport: Transport,
     /// Take calls over TLS only.
     pub secure: bool,
     /// Answers after which the next gateway is tried; `None` is the default list.
     pub failover_codes: Option<Vec<u16>>,
+    /// User part of the inbound URI, a version 4 UUID: an application that takes SIP calls has one, nothing else does.
+    pub inbound_user: Option<Uuid>,
+    /// Whether callers of an application need a password. Its credential, if any, has the inbound user's name and the
+    /// inbound host as realm.
+    pub password_auth: bool,
     /// Networks whose calls are its own.
     pub ip_acls: Vec<IpAcl>,
     /// Digest users.
@@ -98,61 +116,9 @@ pub struct Trunk {
     pub webhook: Option<Webhook>,
     /// Who may change it.
     pub managed_by: ManagedBy,
-}
-
-/// One entry of a trunk's address list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IpAcl {
-    /// Canonical network; a single address is /32 or /128.
-    pub network: IpNet,
-    /// A disabled entry counts as absent.
-    pub enabled: bool,
-    /// For people.
-    pub description: String,
-}
-
-/// One digest user.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credential {
-    /// User name, unique within the trunk.
-    pub username: String,
-    /// MD5 of `user:realm:password`.
-    pub ha1_md5: [u8; 16],
-    /// SHA-256 of `user:realm:password`.
-    pub ha1_sha256: [u8; 32],
-    /// A disabled user counts as absent.
-    pub enabled: bool,
-}
-
-impl fmt::Debug for Credential {
-    /// The hashes are as good as the password for SIP, so they never reach a log.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential").field("username", &self.username).finish_non_exhaustive()
-    }
-}
-
-/// One gateway of a trunk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OriginationUri {
-    /// `sip:host[:port][;transport=udp|tcp|tls]`, unique within the trunk.
-    pub uri: String,
-    /// Lower is tried first.
-    pub priority: u16,
-    /// Share among the gateways of one priority, at least 1.
-    pub weight: u16,
-    /// A disabled gateway counts as absent.
-    pub enabled: bool,
-    /// For people.
-    pub description: String,
-}
-
-/// Where a trunk's events are sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Webhook {
-    /// Checked when it was set; the address is checked again at each connect.
-    pub url: String,
-    /// Signs every body.
-    pub secret: WebhookSecret,
+    /// Set by the store. Of a trunk it moves with the trunk's own fields only, each part having its own; of an
+    /// application, which is one object for its owner, with the parts' too.
+    pub stamp: Stamp,
 }
 
 /// Everything that files define: the node and what lies in the trunk files.

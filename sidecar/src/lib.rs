@@ -3,7 +3,7 @@
 //!
 //! Arrows say "may use"; nothing points back:
 //! ```text
-//! main ▶ cli ▶ app ▶ { http, reload, publish, events, webhook } ▶ store ▶ { domain, call }
+//! main ▶ cli ▶ app ▶ { http, reload ▶ change ▶ publish, events, webhook } ▶ store ▶ { domain, call }
 //! config ▶ each part's own settings; no part sees `config` but `cli`, `app` and `reload`
 //! ```
 //! Must never be needed for a call: while the daemon is away, Kamailio goes on with the last image.
@@ -11,6 +11,7 @@
 
 pub mod app;
 pub mod call;
+pub mod change;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -20,6 +21,7 @@ pub mod events;
 pub mod http;
 mod input;
 pub mod kamailio;
+pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod publish;

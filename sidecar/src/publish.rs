@@ -1,26 +1,24 @@
-//! Puts a configuration in force: stored snapshot → table → image in shared memory, on a thread of its own.
+//! Puts a configuration in force: stored revisions → changes of the table → image in shared memory, on a thread of its own.
 //!
 //! The thread owns the one right to publish, builds off the runtime, and shows every second that it is alive. Must never
 //! publish what was not stored before: after a restart the store alone says what is in force.
 
 mod table;
+mod worker;
 
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
-use trunk_admission::live::Live;
 use trunk_admission::publish::{PublishError, PublishOptions, Published, Publisher};
 
 use crate::clock::Clock;
-use crate::store::Snapshot;
+use crate::status::Status;
+use crate::store::{Effect, Reused, Snapshot};
 
 pub use table::TableError;
-
-/// How often readers are told that the publisher is alive.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+use worker::{Job, Worker};
 
 /// Where the image goes and how much fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +41,7 @@ pub struct Capacity {
     pub gateways: u32,
 }
 
-/// Why a snapshot is not in force. What was in force still is.
+/// Why a configuration is not in force. What was in force still is.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It makes no table.
@@ -57,26 +55,21 @@ pub enum Error {
     Stopped,
 }
 
-struct Job {
-    snapshot: Arc<Snapshot>,
-    done: oneshot::Sender<Result<Published, Error>>,
-}
-
-/// Hands snapshots to the publisher's thread, which ends when the last handle is dropped.
+/// Hands configurations to the publisher's thread, which ends when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Handle {
     jobs: mpsc::Sender<Job>,
 }
 
 impl Handle {
-    /// Takes the right to publish and starts the thread.
+    /// Takes the right to publish and starts the thread. `status` is told of what is in force, and where.
     ///
     /// # Errors
     /// If the directory cannot be used, or another trunkd publishes there.
-    pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Handle, Error> {
+    pub fn start(settings: Settings, clock: Arc<dyn Clock>, status: Arc<Status>) -> Result<Handle, Error> {
         let publisher = Publisher::open(&settings.dir, PublishOptions { group: settings.group })?;
         let (jobs, queue) = mpsc::channel();
-        let worker = Worker { publisher, settings, clock, live: None };
+        let worker = Worker::new(publisher, settings, clock, status);
         thread::Builder::new()
             .name("trunkd-publish".into())
             .spawn(move || worker.run(&queue))
@@ -84,47 +77,28 @@ impl Handle {
         Ok(Handle { jobs })
     }
 
-    /// Puts a snapshot in force. When this answers, the next call is judged by it.
-    pub async fn publish(&self, snapshot: Arc<Snapshot>) -> Result<Published, Error> {
+    /// Puts a whole configuration in force. When this answers, the next call is judged by it.
+    pub async fn publish(&self, snapshot: Snapshot) -> Result<Published, Error> {
+        self.ask(|done| Job::Whole { snapshot, done }).await
+    }
+
+    /// Puts changes in force, all or none; `revision` is the store's with all of them in it. Its cost grows with what
+    /// changed, not with the table. A whole configuration must have come before.
+    pub async fn apply(
+        &self,
+        revision: i64,
+        effects: Vec<Effect>,
+        reused: Vec<Reused>,
+    ) -> Result<Published, Error> {
+        self.ask(|done| Job::Changes { revision, effects, reused, done }).await
+    }
+
+    async fn ask(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<Published, Error>>) -> Job,
+    ) -> Result<Published, Error> {
         let (done, answered) = oneshot::channel();
-        self.jobs.send(Job { snapshot, done }).map_err(|_| Error::Stopped)?;
+        self.jobs.send(job(done)).map_err(|_| Error::Stopped)?;
         answered.await.map_err(|_| Error::Stopped)?
-    }
-}
-
-struct Worker {
-    publisher: Publisher,
-    settings: Settings,
-    clock: Arc<dyn Clock>,
-    live: Option<Live>,
-}
-
-impl Worker {
-    fn run(mut self, queue: &mpsc::Receiver<Job>) {
-        loop {
-            self.publisher.heartbeat(u64::try_from(self.clock.now_ms()).unwrap_or(0));
-            match queue.recv_timeout(HEARTBEAT) {
-                Ok(job) => {
-                    // Whoever asked may be gone; what is published is in force all the same.
-                    let _ = job.done.send(self.publish(&job.snapshot));
-                }
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
-    fn publish(&mut self, snapshot: &Snapshot) -> Result<Published, Error> {
-        let table = table::build(snapshot, self.settings.capacity)?;
-        self.attach_live();
-        Ok(self.publisher.publish(&table, self.live.as_ref())?)
-    }
-
-    /// Rate limits keep their debts in `live`, which Kamailio makes when it starts and may make anew.
-    fn attach_live(&mut self) {
-        let dir = &self.settings.dir;
-        if !self.live.as_ref().is_some_and(|live| live.is_current(dir)) {
-            self.live = Live::attach(dir).ok();
-        }
     }
 }

@@ -1,44 +1,48 @@
-//! A change: read the files whole, validate everything, store it as one revision, publish it, log the difference.
+//! A reload: read the files whole, validate everything, tell the plan, write it as one revision, tell what came of it.
 //!
 //! Anything wrong with the files leaves everything as it was. A revision that is stored but could not be published is
 //! published again until it is in force, also after a restart; until then nobody is told that it was refused.
 
 mod fixed;
+mod plan;
 mod start;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::change::{self, Write, Writer};
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem};
-use crate::difference::Plan;
-use crate::domain::Provisioned;
+use crate::domain::{Actor, Provisioned};
+use crate::live::LiveFile;
 use crate::logging::LevelHandle;
 use crate::metrics::Metrics;
-use crate::publish::{self, Handle};
-use crate::status::{Reload, Status};
+use crate::status::{self, Status};
 use crate::store::{Store, StoreError};
 use crate::webhook::{self, Wakes};
 
-/// How soon a publish that failed is tried again.
-const PUBLISH_AGAIN: Duration = Duration::from_secs(5);
+pub use plan::Outline;
+
 /// A reload's result while its revision waits to be published.
 pub const STORED: &str = "stored, not yet in force";
-/// Lines of a difference that are logged one by one; a bigger one is told in numbers.
-const MAX_LOGGED_LINES: usize = 100;
+/// How long a reload waits until its revision is in force, before it says that it is not yet.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Reloads that may wait for the one under way.
+const MAX_WAITING: usize = 16;
 
 /// What the reloader needs.
 pub struct Deps {
     /// The main file.
     pub path: PathBuf,
-    /// Keeps the configuration.
+    /// Changes the configuration.
+    pub writer: Writer,
+    /// Tells what is stored.
     pub store: Arc<dyn Store>,
-    /// Puts it in force.
-    pub publish: Handle,
     /// Tells the webhook workers their settings.
     pub webhooks: watch::Sender<webhook::Settings>,
     /// Tells them to look again.
@@ -60,77 +64,125 @@ pub enum Error {
     #[error("storing the configuration: {0}")]
     Store(#[from] StoreError),
     /// It is stored but not published.
-    #[error("publishing the configuration: {0}")]
-    Publish(#[from] publish::Error),
+    #[error(transparent)]
+    Publish(#[from] change::PublishingError),
     /// The trunk files are faulty, and there is no earlier configuration to start with.
     #[error("the trunk files are faulty, and no configuration is stored that could be used instead")]
     NothingStored,
 }
 
-/// What storing and publishing came to. The store is right in any case.
-struct Outcome {
-    /// Whether something changed that is in force now, or will be.
-    changed: bool,
-    /// Why it is not in force yet.
-    publish: Result<(), Error>,
+/// What a reload came to.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// `good`, `unchanged`, `refused`, `planned` or [`STORED`].
+    pub result: &'static str,
+    /// What was wrong, one line each.
+    pub problems: Vec<String>,
+    /// What is to change, or changed; `None` if the files could not be read.
+    pub plan: Option<Outline>,
+    /// Calls that are up on the trunks that changed or went, after the change.
+    pub calls_after: Option<u64>,
+    /// The configuration revision that the reload made.
+    pub revision: Option<i64>,
 }
 
-/// The one who changes the configuration.
+/// Somebody who asks for a reload.
+struct Request {
+    /// Only tell what would change.
+    dry_run: bool,
+    answer: Option<oneshot::Sender<Report>>,
+}
+
+/// Asks for reloads.
+#[derive(Clone)]
+pub struct Asker(mpsc::Sender<Request>);
+
+impl Asker {
+    /// Asks for a reload and does not wait; those that wait already are enough.
+    pub fn nudge(&self) {
+        let _ = self.0.try_send(Request { dry_run: false, answer: None });
+    }
+
+    /// Reloads, or only tells what would change. `None` if the daemon stops or is overrun with reloads.
+    pub async fn reload(&self, dry_run: bool) -> Option<Report> {
+        let (answer, answered) = oneshot::channel();
+        self.0.try_send(Request { dry_run, answer: Some(answer) }).ok()?;
+        answered.await.ok()
+    }
+}
+
+/// The one who reads the files.
 pub struct Reloader {
     deps: Deps,
     /// What the main file said last. The store has the accounts and trunks.
     config: Config,
-    unpublished: bool,
+    live: LiveFile,
+    /// The revision that the last reload made, while it is not in force.
+    awaited: Option<i64>,
+    asked: mpsc::Receiver<Request>,
 }
 
 impl Reloader {
+    fn new(deps: Deps, config: Config) -> (Reloader, Asker) {
+        let (ask, asked) = mpsc::channel(MAX_WAITING);
+        let live = LiveFile::new(config.publish.dir.clone());
+        (Reloader { deps, config, live, awaited: None, asked }, Asker(ask))
+    }
+
     /// Reloads whenever it is asked to, until `stop`.
-    pub async fn run(mut self, mut asked: mpsc::Receiver<()>, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
+        let writer = self.deps.writer.clone();
         loop {
+            let awaited = self.awaited;
             tokio::select! {
                 () = stop.cancelled() => return,
-                asked = asked.recv() => match asked {
-                    Some(()) => drop(self.reload().await),
-                    None => stop.cancelled().await,
-                },
-                () = tokio::time::sleep(PUBLISH_AGAIN), if self.unpublished => self.publish_again().await,
+                Some(Request { dry_run, answer }) = self.asked.recv() => {
+                    let report = self.reload(dry_run).await;
+                    // Whoever asked may be gone.
+                    answer.map(|answer| answer.send(report));
+                }
+                () = writer.caught_up(awaited.unwrap_or(0)), if awaited.is_some() => {
+                    tracing::info!("what the last reload stored is in force");
+                    self.awaited = None;
+                    self.tell("good", Vec::new());
+                }
             }
         }
     }
 
-    /// Reads the files and takes them over, or keeps everything. Whether what the files say is in force.
-    pub async fn reload(&mut self) -> bool {
+    /// Reads the files and takes them over, or keeps everything.
+    async fn reload(&mut self, dry_run: bool) -> Report {
         let path = self.deps.path.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
         let loaded =
             loaded.unwrap_or_else(|error| Err(vec![problem(&self.deps.path, "file", &error.to_string())]));
-        let result = match loaded.and_then(|config| fixed::check(&self.deps.path, &self.config, config)) {
-            Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
-            Ok(config) => self.take_over(config).await.map_err(|error| vec![error.to_string()]),
+        let report = match loaded.and_then(|config| fixed::check(&self.deps.path, &self.config, config)) {
+            Err(problems) => Refused::Problems(problems.iter().map(ToString::to_string).collect()).into(),
+            Ok(config) if dry_run => self.dry_run(config).await,
+            Ok(config) => self.take_over(config).await,
         };
-        let (word, problems) = match result {
-            Ok(Outcome { publish: Err(error), .. }) => (STORED, vec![error.to_string()]),
-            Ok(Outcome { changed: true, .. }) => ("good", Vec::new()),
-            Ok(Outcome { changed: false, .. }) => ("unchanged", Vec::new()),
-            Err(problems) => ("refused", problems),
-        };
-        log(word, &problems);
-        self.deps.metrics.reloads.with_label_values(&[word]).inc();
-        self.tell(word, problems)
+        if !dry_run {
+            log(&report);
+            self.deps.metrics.reloads.with_label_values(&[report.result]).inc();
+            self.tell(report.result, report.problems.clone());
+        }
+        report
     }
 
-    /// Shows how the last reload went. Whether what it said is in force.
-    fn tell(&self, word: &'static str, problems: Vec<String>) -> bool {
-        let good = problems.is_empty();
-        self.deps.metrics.last_reload_good.set(i64::from(good));
-        let reload = Reload::new(self.deps.clock.now_ms(), word, problems);
+    /// Shows how the last reload went.
+    fn tell(&self, word: &'static str, problems: Vec<String>) {
+        self.deps.metrics.last_reload_good.set(i64::from(problems.is_empty()));
+        let reload = status::Reload::new(self.deps.clock.now_ms(), word, problems);
         self.deps.status.update(|state| state.last_reload = Some(reload));
-        good
     }
 
     /// Takes everything over as soon as the revision is stored: from then on it comes into force by itself.
-    async fn take_over(&mut self, mut config: Config) -> Result<Outcome, StoreError> {
-        let mut outcome = self.put(config.provisioned.take()).await?;
+    async fn take_over(&mut self, mut config: Config) -> Report {
+        let mut report = match self.put(config.provisioned.take()).await {
+            Ok(report) => report,
+            Err(refused) => return refused.into(),
+        };
         let settings = config.webhooks != self.config.webhooks || config.log != self.config.log;
         if let Some(log) = &self.deps.log {
             log.set(config.log.level);
@@ -139,98 +191,118 @@ impl Reloader {
         // An endpoint may have come back, or its URL may be right now.
         self.deps.wakes.rescan();
         self.config = config;
-        outcome.changed |= settings;
-        Ok(outcome)
+        if settings && report.result == "unchanged" {
+            report.result = "good";
+        }
+        report
     }
 
-    /// Stores and publishes. An error says that nothing was stored.
-    async fn put(&mut self, wanted: Provisioned) -> Result<Outcome, StoreError> {
-        let snapshot = self.deps.store.snapshot().await?;
-        let base = snapshot.revision;
-        let plan = Plan::between(&snapshot, &wanted);
-        drop((snapshot, wanted)); // with 100,000 trunks each copy counts
+    async fn dry_run(&mut self, mut config: Config) -> Report {
+        let wanted = config.provisioned.take();
+        let planned = async { plan::make(&self.deps.writer.begin().await?, &wanted).await };
+        match planned.await {
+            Err(refused) => Report::from(refused),
+            Ok(plan) => {
+                let outline = Outline::of(&plan, self.live.get());
+                Report { plan: Some(outline), ..report("planned") }
+            }
+        }
+    }
+
+    /// Stores, and waits until it is in force. An error says that nothing was stored.
+    async fn put(&mut self, wanted: Provisioned) -> Result<Report, Refused> {
+        let Stored { outline, touched, revision, changed } = self.store(wanted).await?;
+        let mut done = Report { plan: Some(outline), ..report("unchanged") };
+        done.revision = changed.then_some(revision);
+        let applied = self.deps.writer.applied(revision, APPLY_TIMEOUT).await;
+        done.calls_after = plan::calls(self.live.get(), &touched);
+        match applied {
+            Err(error) => {
+                self.awaited = Some(revision);
+                (done.result, done.problems) = (STORED, vec![error.to_string()]);
+            }
+            Ok(()) => {
+                if changed || self.awaited.take().is_some() {
+                    done.result = "good";
+                }
+                self.log_in_force(done.calls_after);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Tells the plan and writes it, if there is anything to write.
+    async fn store(&mut self, wanted: Provisioned) -> Result<Stored, Refused> {
+        let session = self.deps.writer.begin().await?;
+        let plan = plan::make(&session, &wanted).await?;
+        drop(wanted); // with 100,000 trunks each copy counts
+        let (outline, touched) = (Outline::of(&plan, self.live.get()), plan.touched());
+        outline.log();
         let changed = !plan.is_empty();
-        let (added, changes, removed) = plan.counts();
-        let total = plan.lines.len();
-        let lines: Vec<_> = plan.lines.iter().take(MAX_LOGGED_LINES).cloned().collect();
+        let mut revision = session.base();
         if changed {
-            let capacity = self.config.publish.capacity;
-            self.deps.store.apply(base, plan, capacity, self.deps.clock.now_ms()).await?;
-            self.unpublished = true;
+            let request_id = uuid::Uuid::now_v7().to_string();
+            let write = Write { actor: Actor::Files, request_id, changes: plan.changes, idempotency: None };
+            revision = session.commit(write).await?.revision;
         }
-        for line in lines {
-            tracing::info!("{line}");
-        }
-        if total > MAX_LOGGED_LINES {
-            tracing::info!("... and {} more changes", total - MAX_LOGGED_LINES);
-        }
-        let late = self.unpublished;
-        if late && let Err(error) = self.publish().await {
-            return Ok(Outcome { changed: true, publish: Err(error) });
-        }
+        Ok(Stored { outline, touched, revision, changed })
+    }
+
+    fn log_in_force(&self, calls_touched: Option<u64>) {
         let state = self.deps.status.get();
         tracing::info!(
             generation = state.generation,
             revision = state.published_revision,
-            added,
-            changed = changes,
-            removed,
+            calls_touched,
             "configuration in force"
         );
-        Ok(Outcome { changed: late, publish: Ok(()) })
-    }
-
-    async fn publish(&mut self) -> Result<(), Error> {
-        let snapshot = Arc::new(self.deps.store.snapshot().await?);
-        let revision = snapshot.revision;
-        let (trunks, accounts) = (snapshot.trunks.len(), snapshot.accounts.len());
-        self.deps.status.update(|state| state.stored_revision = Some(revision));
-        match self.deps.publish.publish(snapshot).await {
-            Ok(published) => {
-                self.unpublished = false;
-                self.deps.metrics.generation.set(i64::from(published.generation));
-                self.deps.metrics.revision.set(revision);
-                self.deps.metrics.trunks.set(i64::try_from(trunks).unwrap_or(i64::MAX));
-                self.deps.metrics.accounts.set(i64::try_from(accounts).unwrap_or(i64::MAX));
-                self.deps.status.update(|state| {
-                    state.generation = Some(published.generation);
-                    state.published_revision = Some(revision);
-                    state.publish_error = None;
-                });
-                Ok(())
-            }
-            Err(error) => {
-                self.deps.metrics.publish_failures.inc();
-                self.deps.status.update(|state| state.publish_error = Some(error.to_string()));
-                Err(error.into())
-            }
-        }
-    }
-
-    async fn publish_again(&mut self) {
-        match self.publish().await {
-            Ok(()) => {
-                let state = self.deps.status.get();
-                tracing::info!(
-                    generation = state.generation,
-                    revision = state.published_revision,
-                    "configuration in force"
-                );
-                if state.last_reload.is_some_and(|reload| reload.result == STORED) {
-                    self.tell("good", Vec::new());
-                }
-            }
-            Err(error) => tracing::error!(%error, "the stored configuration is still not published"),
-        }
     }
 }
 
-fn log(word: &str, problems: &[String]) {
-    for problem in problems {
+/// A plan that was written.
+struct Stored {
+    outline: Outline,
+    /// Indexes of the trunks that change or go.
+    touched: Vec<u32>,
+    /// The newest revision, whether or not it is ours.
+    revision: i64,
+    changed: bool,
+}
+
+/// Why nothing was stored.
+enum Refused {
+    /// The files contradict what is stored.
+    Problems(Vec<String>),
+    /// The store is in trouble.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Refused {
+        if error.is_trouble() { Refused::Store(error) } else { Refused::Problems(vec![error.to_string()]) }
+    }
+}
+
+impl From<Refused> for Report {
+    fn from(refused: Refused) -> Report {
+        let problems = match refused {
+            Refused::Problems(problems) => problems,
+            Refused::Store(error) => vec![error.to_string()],
+        };
+        Report { problems, ..report("refused") }
+    }
+}
+
+fn report(result: &'static str) -> Report {
+    Report { result, problems: Vec::new(), plan: None, calls_after: None, revision: None }
+}
+
+fn log(report: &Report) {
+    for problem in &report.problems {
         tracing::error!("{problem}");
     }
-    let problems = problems.len();
-    match word {
+    let problems = report.problems.len();
+    match report.result {
         "refused" => tracing::error!(problems, "reload refused; the configuration stays as it was"),
         STORED => tracing::error!("reload {STORED}; publishing is tried again until it succeeds"),
         _ => {}

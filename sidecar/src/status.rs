@@ -24,8 +24,12 @@ pub struct State {
     pub stored_revision: Option<i64>,
     /// Why the last publish failed.
     pub publish_error: Option<String>,
-    /// Why the store failed last, until it works again.
+    /// Why the store failed to keep events last, until it works again.
     pub store_error: Option<String>,
+    /// Why the store failed to change or read the configuration last, until it works again.
+    pub configuration_error: Option<String>,
+    /// What each of Kamailio's processes has mapped.
+    pub workers: Vec<Worker>,
     /// Whether the module's shared memory is attached, or why not.
     pub module: String,
     /// How the last reload went; `None` before the first.
@@ -51,8 +55,20 @@ pub struct TableStatus {
     pub problem: Option<String>,
 }
 
+/// One of Kamailio's processes. One that judges no calls stays with an old generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Worker {
+    /// Kamailio's number of it.
+    pub index: u32,
+    /// Process id.
+    pub pid: u32,
+    /// Generation of the image that it judges by; it looks for a newer one before each call.
+    pub generation: u32,
+}
+
 /// A reload's result.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reload {
     /// When it ended, RFC 3339.
@@ -97,7 +113,7 @@ impl State {
         if let Some(error) = &self.publish_error {
             reasons.push(format!("publishing fails: {error}"));
         }
-        if let Some(error) = &self.store_error {
+        if let Some(error) = self.store_error.as_ref().or(self.configuration_error.as_ref()) {
             reasons.push(format!("the store fails: {error}"));
         }
         reasons

@@ -3,21 +3,23 @@
 //! SQL is nowhere but below this module. Every method is one transaction: done wholly or not at all, and durable when
 //! it answers. A store must be safe to kill at any instant.
 
+mod lists;
 mod rows;
 pub mod sqlite;
+mod write;
 
 use std::future::Future;
 use std::pin::Pin;
 
 use uuid::Uuid;
 
-use crate::difference::Plan;
-use crate::domain::Millis;
-use crate::publish::Capacity;
+use crate::domain::{Account, AuditEntry, IdempotencyRecord, ManagedBy, Millis, Token};
+pub use lists::{AuditFilter, Listed, Page, TrunkFilter};
 pub use rows::{
     AttemptRecord, Backlog, Batch, CallRecord, Delivery, Due, EndpointId, Orphan, Placed, PlacedTrunk,
     Snapshot, Then, Written,
 };
+pub use write::{Change, Committed, Effect, PlaceKind, Reused, Terms, Write};
 
 /// An event waits for an earlier one of its call until that is delivered, parked, or has failed so often: order is kept
 /// over ordinary trouble, and one event that a receiver chokes on cannot hold back a hangup for days.
@@ -57,6 +59,15 @@ pub enum StoreError {
     /// No index in shared memory is left.
     #[error("no room for another {0} in shared memory")]
     NoRoom(&'static str),
+    /// Some objects are managed by another than who wants to change them.
+    #[error("{}", join(.0))]
+    Managed(Vec<Managed>),
+    /// A rule between objects is broken, such as an owner that does not exist.
+    #[error("the change contradicts what is stored: {0}")]
+    Contradiction(String),
+    /// The operating system said no.
+    #[error("reading or writing the database: {0}")]
+    Io(String),
     /// The store has been shut down.
     #[error("the store is closed")]
     Closed,
@@ -65,13 +76,85 @@ pub enum StoreError {
     Other(String),
 }
 
+impl StoreError {
+    /// Whether it is the store that is in trouble, and not the request: worth an alarm, and another try later.
+    pub fn is_trouble(&self) -> bool {
+        use StoreError::*;
+        matches!(self, Busy | Full | Damaged(_) | Newer { .. } | Io(_) | Closed | Other(_))
+    }
+}
+
+/// An object that somebody else manages.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} {id:?} is managed by {}", .by.owner())]
+pub struct Managed {
+    /// `account`, `trunk` or `application`.
+    pub kind: &'static str,
+    /// Which one.
+    pub id: String,
+    /// Who manages it.
+    pub by: ManagedBy,
+}
+
+fn join(managed: &[Managed]) -> String {
+    managed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 /// A place that keeps everything.
 pub trait Store: Send + Sync + 'static {
+    /// The newest revision; 0 before the first.
+    fn revision(&self) -> Answer<'_, i64>;
+
     /// The configuration in force.
     fn snapshot(&self) -> Answer<'_, Snapshot>;
 
-    /// Applies a plan made against revision `base`, gives new things an index, and returns the new revision.
-    fn apply(&self, base: i64, plan: Plan, capacity: Capacity, now_ms: Millis) -> Answer<'_, i64>;
+    /// The node, and of accounts and trunks those that files manage.
+    fn provisioned(&self) -> Answer<'_, Snapshot>;
+
+    /// Makes a write under its terms, gives new things an index.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the newest revision is not the terms' base; others as they say.
+    fn commit(&self, write: Write, terms: Terms) -> Answer<'_, Committed>;
+
+    /// One account.
+    fn account(&self, id: String) -> Answer<'_, Option<Placed<Account>>>;
+
+    /// One trunk or application.
+    fn trunk(&self, id: String) -> Answer<'_, Option<PlacedTrunk>>;
+
+    /// Those of these trunks and applications that exist, in no order.
+    fn trunks(&self, ids: Vec<String>) -> Answer<'_, Vec<PlacedTrunk>>;
+
+    /// Those of these accounts that exist, in no order.
+    fn accounts(&self, ids: Vec<String>) -> Answer<'_, Vec<Placed<Account>>>;
+
+    /// Who manages those of these accounts and trunks that exist.
+    fn managers(&self, accounts: Vec<String>, trunks: Vec<String>) -> Answer<'_, Vec<Managed>>;
+
+    /// A page of the accounts, by id; `only` lets through one.
+    fn list_accounts(&self, only: Option<String>, page: Page) -> Answer<'_, Listed<Placed<Account>>>;
+
+    /// A page of the trunks and applications, by id.
+    fn list_trunks(&self, filter: TrunkFilter, page: Page) -> Answer<'_, Listed<PlacedTrunk>>;
+
+    /// One token.
+    fn token(&self, id: Uuid) -> Answer<'_, Option<Token>>;
+
+    /// The token with this look-up prefix.
+    fn token_with_prefix(&self, prefix: String) -> Answer<'_, Option<Token>>;
+
+    /// A page of the tokens, by id; `account` lets through those of one account.
+    fn list_tokens(&self, account: Option<String>, page: Page) -> Answer<'_, Listed<Token>>;
+
+    /// Notes when tokens were used last. No revision: nothing is configured by it.
+    fn touch_tokens(&self, used: Vec<(Uuid, Millis)>) -> Answer<'_, ()>;
+
+    /// A page of the audit log, newest first.
+    fn list_audit(&self, filter: AuditFilter, page: Page) -> Answer<'_, Listed<AuditEntry>>;
+
+    /// The answer kept for this key of this token, if it was not forgotten.
+    fn kept_answer(&self, owner: Uuid, key: String, now_ms: Millis) -> Answer<'_, Option<IdempotencyRecord>>;
 
     /// The highest sequence of this ring that was written down; `None` if it is another ring.
     fn ring_position(&self, ring_id: u64) -> Answer<'_, Option<u64>>;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::document::Document;
 use super::main_file::limits;
 use super::trunk_parts;
-use crate::domain::{Account, ManagedBy, Trunk};
+use crate::domain::{Account, ManagedBy, Stamp, Trunk};
 use crate::input::problem::Problems;
 use crate::input::rules;
 use crate::input::section::Section;
@@ -110,7 +110,14 @@ impl<'p> Files<'p> {
         section.finish();
         if let (Some(id), Some(limits)) = (id, limits) {
             let name = name.unwrap_or_else(|| id.clone());
-            self.accounts.push(Account { id, name, enabled, limits, managed_by: ManagedBy::File });
+            self.accounts.push(Account {
+                id,
+                name,
+                enabled,
+                limits,
+                managed_by: ManagedBy::File,
+                stamp: Stamp::default(),
+            });
         }
     }
 

@@ -6,9 +6,10 @@ use std::collections::HashSet;
 
 use ipnet::IpNet;
 use trunk_admission::model::{Kind, MAX_GATEWAYS};
+use uuid::Uuid;
 
 use super::main_file::limits;
-use crate::domain::{Credential, IpAcl, Limits, ManagedBy, OriginationUri, Trunk, Webhook};
+use crate::domain::{Credential, IpAcl, Limits, ManagedBy, OriginationUri, Stamp, Trunk, Webhook};
 use crate::input::problem::Broken;
 use crate::input::rules;
 use crate::input::section::Section;
@@ -40,13 +41,17 @@ pub(super) fn read(section: &Section<'_>, realm: Option<&str>, url_rules: UrlRul
         auth_mode: auth_mode.unwrap_or_default(),
         limits: with_defaults(limits.unwrap_or_default()),
         allowed_regions: section.texts("allowedRegions", rules::region),
+        transport: section.parsed("transport", rules::transport).unwrap_or_default(),
         secure: section.flag("secure", false),
         failover_codes: failover_codes.map(|codes| codes.into_iter().map(|code| code as u16).collect()),
+        inbound_user: None,
+        password_auth: false,
         ip_acls: ip_acls(section),
         credentials: credentials(section, realm),
         origination_uris: origination_uris(section),
         webhook: webhook(section, url_rules),
         managed_by: ManagedBy::File,
+        stamp: Stamp::default(),
     };
     limits.is_some().then_some(trunk)
 }
@@ -68,7 +73,8 @@ fn ip_acls(section: &Section<'_>) -> Vec<IpAcl> {
         let description = entry.parsed("description", rules::text).unwrap_or_default();
         unique(&entry, "ipAddress", network.is_none_or(|network| seen.insert(network)));
         entry.finish();
-        Some(IpAcl { network: network?, enabled, description })
+        let (id, stamp) = (Uuid::nil(), Stamp::default());
+        Some(IpAcl { id, network: network?, enabled, description, stamp })
     });
     read.collect()
 }
@@ -80,11 +86,13 @@ fn credentials(section: &Section<'_>, realm: Option<&str>) -> Vec<Credential> {
             let username = entry.parsed_required("username", rules::username);
             let password = entry.parsed_required("password", rules::password);
             let enabled = entry.flag("enabled", true);
+            let description = entry.parsed("description", rules::text).unwrap_or_default();
             unique(&entry, "username", username.as_ref().is_none_or(|name| seen.insert(name.clone())));
             entry.finish();
             let username = username?;
             let (ha1_md5, ha1_sha256) = secret::ha1(&username, realm?, &password?);
-            Some(Credential { username, ha1_md5, ha1_sha256, enabled })
+            let (id, stamp) = (Uuid::nil(), Stamp::default());
+            Some(Credential { id, username, ha1_md5, ha1_sha256, enabled, description, stamp })
         },
     );
     read.collect()
@@ -101,7 +109,8 @@ fn origination_uris(section: &Section<'_>) -> Vec<OriginationUri> {
             let description = entry.parsed("description", rules::text).unwrap_or_default();
             unique(&entry, "uri", uri.as_ref().is_none_or(|uri| seen.insert(uri.clone())));
             entry.finish();
-            Some(OriginationUri { uri: uri?, priority, weight, enabled, description })
+            let (id, stamp) = (Uuid::nil(), Stamp::default());
+            Some(OriginationUri { id, uri: uri?, priority, weight, enabled, description, stamp })
         },
     );
     read.collect()
@@ -120,6 +129,7 @@ fn unique(entry: &Section<'_>, key: &str, first: bool) {
 /// A URL needs a secret: an unsigned event could be anybody's.
 fn webhook(section: &Section<'_>, url_rules: UrlRules) -> Option<Webhook> {
     let url = section.parsed("webhookUrl", |text| url_rules.check(text));
+    let method = section.parsed("webhookMethod", rules::webhook_method).unwrap_or_default();
     let secret = section.parsed("webhookSecret", rules::webhook_secret);
     match (section.has("webhookUrl"), section.has("webhookSecret")) {
         (true, false) => {
@@ -130,5 +140,5 @@ fn webhook(section: &Section<'_>, url_rules: UrlRules) -> Option<Webhook> {
         }
         _ => {}
     }
-    Some(Webhook { url: url?, secret: secret? })
+    Some(Webhook { url: url?, method, secret: secret? })
 }

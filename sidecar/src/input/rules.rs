@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use trunk_admission::model::{AuthMode, Region, RegionError};
 
 use super::problem::Broken;
+use crate::domain::{Transport, WebhookMethod, auth_mode_from_name};
 use crate::secret::WebhookSecret;
 
 /// Longest text for people, in characters.
@@ -92,13 +93,20 @@ pub(crate) fn region(text: &str) -> Result<Region, Broken> {
 
 /// What a caller must prove.
 pub(crate) fn auth_mode(text: &str) -> Result<AuthMode, Broken> {
-    match text {
-        "any" => Ok(AuthMode::Any),
-        "all" => Ok(AuthMode::All),
-        "password" => Ok(AuthMode::Password),
-        "ip" => Ok(AuthMode::Ip),
-        _ => Err(Broken::new("invalid_auth_mode", "must be any, all, password or ip")),
-    }
+    let broken = || Broken::new("invalid_auth_mode", "must be any, all, password or ip");
+    auth_mode_from_name(text).ok_or_else(broken)
+}
+
+/// How gateways are reached.
+pub(crate) fn transport(text: &str) -> Result<Transport, Broken> {
+    let broken = || Broken::new("invalid_transport", "must be udp, tcp or tls");
+    Transport::ALL.into_iter().find(|transport| transport.name() == text).ok_or_else(broken)
+}
+
+/// The HTTP method of a webhook.
+pub(crate) fn webhook_method(text: &str) -> Result<WebhookMethod, Broken> {
+    let broken = || Broken::new("invalid_webhook_method", "must be POST or GET");
+    WebhookMethod::ALL.into_iter().find(|method| method.name() == text).ok_or_else(broken)
 }
 
 /// A webhook's signing key. The rule never repeats it.

@@ -2,14 +2,13 @@
 //!
 //! What is disabled below a trunk is left out here, so the module never has to know of it.
 
-use std::collections::HashMap;
-
 use trunk_admission::model::{self, FailoverCodes, Table};
+use trunk_admission::publish::{self, Change};
 use trunk_admission::{Rate, RateError};
 
 use super::Capacity;
-use crate::domain::Limits;
-use crate::store::{PlacedTrunk, Snapshot};
+use crate::domain::{Account, Limits, Node, OriginationUri, Transport};
+use crate::store::{Effect, Placed, PlacedTrunk, Snapshot};
 
 /// Why a snapshot makes no table: always a defect or a damaged store, since input was checked.
 #[derive(Debug, thiserror::Error)]
@@ -27,81 +26,103 @@ pub enum TableError {
     Account { id: String, account: String },
 }
 
-/// Builds the table of a snapshot.
-pub(super) fn build(snapshot: &Snapshot, room: Capacity) -> Result<Table, TableError> {
-    let node = snapshot.node.as_ref().ok_or(TableError::Empty)?;
-    let owners: HashMap<&str, u32> =
-        snapshot.accounts.iter().map(|placed| (placed.item.id.as_str(), placed.live)).collect();
-    let accounts = snapshot.accounts.iter().map(|placed| {
-        let account = &placed.item;
-        Ok(model::Account {
-            id: account.id.clone(),
-            live: fits(&account.id, placed.live, room.accounts)?,
-            enabled: account.enabled,
-            limits: limits(&account.id, account.limits)?,
-        })
-    });
+/// Builds the table of a snapshot, which it takes apart: among a million trunks each copy counts.
+pub(super) fn build(snapshot: Snapshot, room: Capacity) -> Result<Table, TableError> {
+    let node = node(snapshot.node.ok_or(TableError::Empty)?)?;
+    let accounts = snapshot.accounts.into_iter().map(|placed| account(placed, room));
+    let trunks = snapshot.trunks.into_iter().map(|placed| trunk(placed, room));
     Ok(Table {
         revision: snapshot.revision.cast_unsigned(),
         region: node.region,
-        base_domain: node.base_domain.clone(),
-        inbound_host: node.inbound_host.clone(),
-        node: limits("node", node.limits)?,
+        base_domain: node.base_domain,
+        inbound_host: node.inbound_host,
+        node: node.limits,
         accounts: accounts.collect::<Result<_, _>>()?,
-        trunks: snapshot
-            .trunks
-            .iter()
-            .map(|placed| trunk(placed, &owners, room))
-            .collect::<Result<_, _>>()?,
+        trunks: trunks.collect::<Result<_, _>>()?,
     })
 }
 
-fn trunk(
-    placed: &PlacedTrunk,
-    owners: &HashMap<&str, u32>,
-    room: Capacity,
-) -> Result<model::Trunk, TableError> {
-    let trunk = &placed.item;
-    let owner = |account: &String| {
-        let unknown = || TableError::Account { id: trunk.id.clone(), account: account.clone() };
-        owners.get(account.as_str()).copied().ok_or_else(unknown)
-    };
+/// What a change means to the image.
+pub(super) fn change(effect: Effect, room: Capacity) -> Result<Change, TableError> {
+    Ok(match effect {
+        Effect::Node(wanted) => Change::PutNode(node(wanted)?),
+        Effect::Account(placed) => Change::PutAccount(account(placed, room)?),
+        Effect::AccountGone(id) => Change::RemoveAccount(id),
+        Effect::Trunk(placed) => Change::PutTrunk(Box::new(trunk(*placed, room)?)),
+        Effect::TrunkGone(id) => Change::RemoveTrunk(id),
+    })
+}
+
+fn node(node: Node) -> Result<publish::Node, TableError> {
+    Ok(publish::Node {
+        region: node.region,
+        limits: limits("node", node.limits)?,
+        base_domain: node.base_domain,
+        inbound_host: node.inbound_host,
+    })
+}
+
+fn account(placed: Placed<Account>, room: Capacity) -> Result<model::Account, TableError> {
+    let Placed { item: account, live } = placed;
+    Ok(model::Account {
+        live: fits(&account.id, live, room.accounts)?,
+        enabled: account.enabled,
+        limits: limits(&account.id, account.limits)?,
+        id: account.id,
+    })
+}
+
+fn trunk(placed: PlacedTrunk, room: Capacity) -> Result<model::Trunk, TableError> {
+    let PlacedTrunk { item: trunk, live, gateways, account } = placed;
+    if let (Some(owner), None) = (&trunk.account, account) {
+        return Err(TableError::Account { id: trunk.id, account: owner.clone() });
+    }
     let failover = match &trunk.failover_codes {
         None => FailoverCodes::default(),
         Some(codes) => {
             FailoverCodes::from_codes(codes).map_err(|_| TableError::Failover { id: trunk.id.clone() })?
         }
     };
-    let credentials = trunk.credentials.iter().filter(|user| user.enabled).map(|user| model::Credential {
-        username: user.username.clone(),
+    let credentials = trunk.credentials.into_iter().filter(|user| user.enabled);
+    let credentials = credentials.map(|user| model::Credential {
+        username: user.username,
         ha1_md5: user.ha1_md5,
         ha1_sha256: user.ha1_sha256,
     });
-    let gateways = trunk.origination_uris.iter().zip(&placed.gateways).filter(|(gateway, _)| gateway.enabled);
-    let gateways = gateways.map(|(gateway, &live)| {
+    let gateways = trunk.origination_uris.into_iter().zip(gateways).filter(|(gateway, _)| gateway.enabled);
+    let gateways = gateways.map(|(gateway, live)| {
         Ok(model::Gateway {
-            uri: gateway.uri.clone(),
             live: fits(&gateway.uri, live, room.gateways)?,
             priority: gateway.priority,
             weight: gateway.weight,
+            uri: reached_by(gateway, trunk.transport),
         })
     });
     Ok(model::Trunk {
-        id: trunk.id.clone(),
-        live: fits(&trunk.id, placed.live, room.trunks)?,
-        account: trunk.account.as_ref().map(owner).transpose()?,
+        live: fits(&trunk.id, live, room.trunks)?,
+        account,
         kind: trunk.kind,
-        inbound_user: None,
+        inbound_user: trunk.inbound_user.map(|user| user.hyphenated().to_string()),
         enabled: trunk.enabled,
         auth: trunk.auth_mode,
         limits: limits(&trunk.id, trunk.limits)?,
-        regions: trunk.allowed_regions.clone(),
+        regions: trunk.allowed_regions,
         sources: trunk.ip_acls.iter().filter(|acl| acl.enabled).map(|acl| acl.network).collect(),
         credentials: credentials.collect(),
         gateways: gateways.collect::<Result<_, _>>()?,
         failover,
         secure: trunk.secure,
+        id: trunk.id,
     })
+}
+
+/// A gateway's URI with the trunk's transport, if it names none itself. UDP is what no name means.
+fn reached_by(gateway: OriginationUri, transport: Transport) -> String {
+    match transport {
+        Transport::Udp => gateway.uri,
+        _ if gateway.uri.contains(";transport=") => gateway.uri,
+        other => format!("{};transport={}", gateway.uri, other.name()),
+    }
 }
 
 fn limits(id: &str, limits: Limits) -> Result<model::Limits, TableError> {

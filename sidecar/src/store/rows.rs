@@ -39,6 +39,8 @@ pub struct PlacedTrunk {
     pub live: u32,
     /// Its gateways' indexes.
     pub gateways: Vec<u32>,
+    /// Index of the account that owns it.
+    pub account: Option<u32>,
 }
 
 /// Records of the ring, to be written down together.

@@ -1,50 +1,53 @@
-//! The store in one SQLite file: a thread that owns the connection, and the jobs it is sent.
+//! The store in one SQLite file: one thread that writes, two that read, each with a connection of its own.
 //!
-//! WAL with `synchronous=FULL`: what is answered is on the disk. The async side only sends closures and awaits; no
-//! statement ever runs on a runtime thread. One writer, so no transaction of ours ever meets another of ours.
+//! WAL with `synchronous=FULL`: what is answered is on the disk. One writer, so no transaction of ours ever meets another
+//! of ours; readers see the last commit and wait for nobody, short questions not even for long ones.
 
 mod calls;
-mod changes;
+mod commit;
 mod configuration;
 mod ingest;
+mod lane;
+mod lists;
 mod live_index;
 mod outbox;
+mod put;
 mod schema;
 mod text;
+mod tokens;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 use uuid::Uuid;
 
 use super::{
-    Answer, AttemptRecord, Backlog, Batch, Due, EndpointId, Orphan, Snapshot, Store, StoreError, Written,
+    Answer, AttemptRecord, AuditFilter, Backlog, Batch, Committed, Due, EndpointId, Listed, Managed, Orphan,
+    Page, Placed, PlacedTrunk, Snapshot, Store, StoreError, Terms, TrunkFilter, Write, Written,
 };
-use crate::difference::Plan;
-use crate::domain::Millis;
-use crate::publish::Capacity;
+use crate::domain::{Account, AuditEntry, IdempotencyRecord, Millis, Token};
+use configuration::Which;
+use lane::Lane;
 
-/// Jobs that may wait for the thread; whoever sends one more waits.
-const MAX_QUEUED_JOBS: usize = 256;
 /// How long to wait for another process that has the file locked.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Statements kept prepared.
-const STATEMENT_CACHE: usize = 64;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Statements kept prepared on each connection.
+const STATEMENT_CACHE: usize = 96;
+/// Pages kept by the writer, in KiB: a write of thousands of trunks touches thousands of pages.
+const WRITER_CACHE_KIB: i64 = 32 << 10;
 
-enum Job {
-    Run(Box<dyn FnOnce(&mut Connection) + Send>),
-    Close(oneshot::Sender<()>),
-}
-
-/// The store. Dropping it, or closing it, ends its thread.
+/// The store. Dropping it, or closing it, ends its threads.
 #[derive(Debug)]
 pub struct SqliteStore {
-    jobs: mpsc::Sender<Job>,
+    writer: Lane,
+    /// Short questions.
+    reader: Lane,
+    /// Those that may take a while.
+    long_reader: Lane,
 }
 
 impl SqliteStore {
@@ -55,88 +58,137 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<SqliteStore, StoreError> {
         // Made here first, because SQLite would make it readable for everybody; it holds digest hashes.
         let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-        made.map_err(|error| StoreError::Other(format!("{}: {error}", path.display())))?;
-        let mut connection = Connection::open(path)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        made.map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))?;
+        let mut connection = prepared(Connection::open(path)?)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         schema::migrate(&mut connection)?;
 
-        let (jobs, queue) = mpsc::channel(MAX_QUEUED_JOBS);
-        let spawned =
-            thread::Builder::new().name("trunkd-store".into()).spawn(move || work(connection, queue));
-        spawned.map_err(|error| StoreError::Other(format!("starting the store's thread: {error}")))?;
-        Ok(SqliteStore { jobs })
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let reader = |name| {
+            let connection = prepared(Connection::open_with_flags(path, flags)?)?;
+            Lane::start(name, connection, false)
+        };
+        Ok(SqliteStore {
+            writer: Lane::start("trunkd-store", connection, true)?,
+            reader: reader("trunkd-read")?,
+            long_reader: reader("trunkd-list")?,
+        })
     }
 
-    /// Runs `job` as one transaction on the store's thread.
+    /// Runs `job` as one transaction that writes.
     fn run<'a, T, F>(&'a self, job: F) -> Answer<'a, T>
     where
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.send(TransactionBehavior::Immediate, job)
+        self.writer.run(job)
     }
 
-    /// As [`SqliteStore::run`], for a job that only reads: it takes no lock that a writer could wait for.
+    /// Runs `job`, which only reads, and little.
     fn read<'a, T, F>(&'a self, job: F) -> Answer<'a, T>
     where
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.send(TransactionBehavior::Deferred, job)
+        self.reader.run(job)
     }
 
-    fn send<'a, T, F>(&'a self, behavior: TransactionBehavior, job: F) -> Answer<'a, T>
+    /// Runs `job`, which only reads, and maybe much.
+    fn read_much<'a, T, F>(&'a self, job: F) -> Answer<'a, T>
     where
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        Box::pin(async move {
-            let (answer, answered) = oneshot::channel();
-            let run = move |connection: &mut Connection| {
-                // Nobody waits any more if the receiver is gone; the work was done or not done all the same.
-                let _ = answer.send(transact(connection, behavior, job));
-            };
-            self.jobs.send(Job::Run(Box::new(run))).await.map_err(|_| StoreError::Closed)?;
-            answered.await.map_err(|_| StoreError::Closed)?
-        })
+        self.long_reader.run(job)
     }
 }
 
-fn transact<T>(
-    connection: &mut Connection,
-    behavior: TransactionBehavior,
-    job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let transaction = connection.transaction_with_behavior(behavior)?;
-    let value = job(&transaction)?; // dropping a transaction rolls it back
-    transaction.commit()?;
-    Ok(value)
-}
-
-fn work(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
-    while let Some(job) = queue.blocking_recv() {
-        match job {
-            Job::Run(run) => run(&mut connection),
-            Job::Close(done) => {
-                drop(connection);
-                let _ = done.send(());
-                return;
-            }
-        }
-    }
+/// What every connection needs.
+fn prepared(connection: Connection) -> Result<Connection, StoreError> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    // The last connection to close would remove the log and its index, and then nobody who may only read could open the
+    // database any more: the log is emptied when we close, and stays.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
 }
 
 impl Store for SqliteStore {
-    fn snapshot(&self) -> Answer<'_, Snapshot> {
-        self.read(configuration::snapshot)
+    fn revision(&self) -> Answer<'_, i64> {
+        self.read(configuration::revision)
     }
 
-    fn apply(&self, base: i64, plan: Plan, capacity: Capacity, now_ms: Millis) -> Answer<'_, i64> {
-        self.run(move |db| changes::apply(db, base, &plan, capacity, now_ms))
+    fn snapshot(&self) -> Answer<'_, Snapshot> {
+        self.read_much(|db| configuration::snapshot(db, Which::All))
+    }
+
+    fn provisioned(&self) -> Answer<'_, Snapshot> {
+        self.read_much(|db| configuration::snapshot(db, Which::OfFiles))
+    }
+
+    fn commit(&self, write: Write, terms: Terms) -> Answer<'_, Committed> {
+        self.run(move |db| commit::commit(db, write, terms))
+    }
+
+    fn account(&self, id: String) -> Answer<'_, Option<Placed<Account>>> {
+        self.read(move |db| configuration::account(db, &id))
+    }
+
+    fn trunk(&self, id: String) -> Answer<'_, Option<PlacedTrunk>> {
+        self.read(move |db| configuration::trunk(db, &id))
+    }
+
+    fn trunks(&self, ids: Vec<String>) -> Answer<'_, Vec<PlacedTrunk>> {
+        self.read_much(move |db| {
+            let found = ids.iter().filter_map(|id| configuration::trunk(db, id).transpose());
+            found.collect()
+        })
+    }
+
+    fn accounts(&self, ids: Vec<String>) -> Answer<'_, Vec<Placed<Account>>> {
+        self.read_much(move |db| {
+            let found = ids.iter().filter_map(|id| configuration::account(db, id).transpose());
+            found.collect()
+        })
+    }
+
+    fn managers(&self, accounts: Vec<String>, trunks: Vec<String>) -> Answer<'_, Vec<Managed>> {
+        self.read_much(move |db| lists::managers(db, &accounts, &trunks))
+    }
+
+    fn list_accounts(&self, only: Option<String>, page: Page) -> Answer<'_, Listed<Placed<Account>>> {
+        self.read_much(move |db| lists::accounts(db, only.as_deref(), page))
+    }
+
+    fn list_trunks(&self, filter: TrunkFilter, page: Page) -> Answer<'_, Listed<PlacedTrunk>> {
+        self.read_much(move |db| lists::trunks(db, &filter, page))
+    }
+
+    fn token(&self, id: Uuid) -> Answer<'_, Option<Token>> {
+        self.read(move |db| tokens::by_id(db, id))
+    }
+
+    fn token_with_prefix(&self, prefix: String) -> Answer<'_, Option<Token>> {
+        self.read(move |db| tokens::by_prefix(db, &prefix))
+    }
+
+    fn list_tokens(&self, account: Option<String>, page: Page) -> Answer<'_, Listed<Token>> {
+        self.read_much(move |db| tokens::list(db, account.as_deref(), page))
+    }
+
+    fn touch_tokens(&self, used: Vec<(Uuid, Millis)>) -> Answer<'_, ()> {
+        self.run(move |db| tokens::touch(db, &used))
+    }
+
+    fn list_audit(&self, filter: AuditFilter, page: Page) -> Answer<'_, Listed<AuditEntry>> {
+        self.read_much(move |db| lists::audit(db, &filter, page))
+    }
+
+    fn kept_answer(&self, owner: Uuid, key: String, now_ms: Millis) -> Answer<'_, Option<IdempotencyRecord>> {
+        self.read(move |db| commit::kept_answer(db, owner, &key, now_ms))
     }
 
     fn ring_position(&self, ring_id: u64) -> Answer<'_, Option<u64>> {
@@ -168,25 +220,33 @@ impl Store for SqliteStore {
     }
 
     fn backlog(&self) -> Answer<'_, Backlog> {
-        self.read(outbox::backlog)
+        self.read_much(outbox::backlog)
     }
 
     fn close(&self) -> Answer<'_, ()> {
-        Box::pin(async move {
-            let (done, closed) = oneshot::channel();
-            self.jobs.send(Job::Close(done)).await.map_err(|_| StoreError::Closed)?;
-            closed.await.map_err(|_| StoreError::Closed)
+        Box::pin(async {
+            self.reader.close(|_| ()).await?;
+            self.long_reader.close(|_| ()).await?;
+            let empty_log = |connection: &Connection| {
+                let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+                // Somebody may be reading: then the log stays as it is, and nothing is lost by that.
+                emptied.unwrap_or_default();
+            };
+            self.writer.close(empty_log).await
         })
     }
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
+        use ErrorCode::*;
         match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
-            Some(ErrorCode::DiskFull) => StoreError::Full,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                StoreError::Damaged(error.to_string())
+            Some(DatabaseBusy | DatabaseLocked) => StoreError::Busy,
+            Some(DiskFull) => StoreError::Full,
+            Some(DatabaseCorrupt | NotADatabase) => StoreError::Damaged(error.to_string()),
+            Some(ConstraintViolation) => StoreError::Contradiction(error.to_string()),
+            Some(SystemIoFailure | CannotOpen | ReadOnly | PermissionDenied | FileLockingProtocolFailed) => {
+                StoreError::Io(error.to_string())
             }
             _ => StoreError::Other(error.to_string()),
         }

@@ -1,6 +1,6 @@
 //! The whole retry schedule, days of it, on a clock that the test moves.
 //!
-//! The store is real and answers from its own thread, so the clock must stand still while it works: a blocking task that
+//! The store is real and answers from its own threads, so the clock must stand still while it works: a blocking task that
 //! lives as long as the test keeps tokio from moving the paused clock by itself.
 
 use std::sync::{Arc, Mutex};
@@ -49,9 +49,12 @@ impl Drop for HoldClock {
 }
 
 /// Lets everything that can happen now happen: the last attempt is written down, and the worker has asked for the next.
+/// Each question goes to another of the store's threads, behind what was asked of it before.
 async fn settle(store: &dyn Store) {
     for _ in 0..20 {
         tokio::task::yield_now().await;
+        store.touch_tokens(Vec::new()).await.unwrap();
+        store.revision().await.unwrap();
         store.backlog().await.unwrap();
     }
 }

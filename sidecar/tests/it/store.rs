@@ -5,7 +5,7 @@ use trunkd::domain::Provisioned;
 use trunkd::publish::Capacity;
 use trunkd::store::{Store, StoreError};
 
-use crate::support::{SECRET, Site};
+use crate::support::{SECRET, Site, commit};
 
 const ROOM: Capacity = Capacity { trunks: 64, accounts: 64, gateways: 64 };
 
@@ -51,7 +51,7 @@ fn full_file() -> String {
 async fn apply(store: &dyn Store, wanted: &Provisioned) -> Plan {
     let snapshot = store.snapshot().await.unwrap();
     let plan = Plan::between(&snapshot, wanted);
-    store.apply(snapshot.revision, plan.clone(), ROOM, 5).await.unwrap();
+    commit(store, snapshot.revision, plan.changes.clone(), ROOM).await.unwrap();
     plan
 }
 
@@ -117,7 +117,7 @@ async fn a_plan_against_another_revision_changes_nothing() {
     let mut wanted = site.load().provisioned;
     wanted.trunks.clear();
     let plan = Plan::between(&store.snapshot().await.unwrap(), &wanted);
-    let refused = store.apply(0, plan, ROOM, 5).await;
+    let refused = commit(&*store, 0, plan.changes, ROOM).await;
     assert!(matches!(refused, Err(StoreError::Conflict { expected: 0, found: 1 })), "{refused:?}");
     assert_eq!(store.snapshot().await.unwrap().trunks.len(), 2);
 }
@@ -132,7 +132,8 @@ async fn a_change_that_does_not_fit_is_undone_whole() {
     wanted.trunks[0].enabled = false;
     wanted.trunks.push(trunkd::domain::Trunk { id: "c".into(), ..wanted.trunks[0].clone() });
     let plan = Plan::between(&before, &wanted);
-    let refused = store.apply(before.revision, plan, Capacity { trunks: 2, ..ROOM }, 5).await;
+    let room = Capacity { trunks: 2, ..ROOM };
+    let refused = commit(&*store, before.revision, plan.changes, room).await;
     assert!(matches!(refused, Err(StoreError::NoRoom("trunk"))), "{refused:?}");
     assert_eq!(store.snapshot().await.unwrap(), before);
 }

@@ -9,8 +9,10 @@ use tempfile::TempDir;
 use trunkd::call::{Initiated, Report};
 use trunkd::config::{self, Config};
 use trunkd::difference::Plan;
+use trunkd::domain::{Actor, Stamp};
+use trunkd::publish::Capacity;
 use trunkd::store::sqlite::SqliteStore;
-use trunkd::store::{Batch, CallRecord, Store};
+use trunkd::store::{Batch, CallRecord, Change, Committed, Store, StoreError, Terms, Write};
 use uuid::Uuid;
 
 /// A secret for every webhook of the tests.
@@ -75,10 +77,21 @@ impl Site {
         let snapshot = store.snapshot().await.unwrap();
         let plan = Plan::between(&snapshot, &config.provisioned);
         if !plan.is_empty() {
-            store.apply(snapshot.revision, plan, config.publish.capacity, 1).await.unwrap();
+            commit(&store, snapshot.revision, plan.changes, config.publish.capacity).await.unwrap();
         }
         Arc::new(store)
     }
+}
+
+/// Writes changes as the files would, at a time of no importance.
+pub(crate) async fn commit(
+    store: &dyn Store,
+    base: i64,
+    changes: Vec<Change>,
+    capacity: Capacity,
+) -> Result<Committed, StoreError> {
+    let write = Write { actor: Actor::Files, request_id: "test".into(), changes, idempotency: None };
+    store.commit(write, Terms { base, stamp: Stamp::new(5, base + 1), capacity }).await
 }
 
 /// A trunk file of one trunk that takes calls from loopback and reports to `url`.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::text::{self, damaged, get};
 use crate::call::status::Status;
 use crate::call::{Call, party_from_name, party_name};
-use crate::domain::Millis;
+use crate::domain::{Millis, kind_name};
 use crate::store::StoreError;
 
 pub(super) fn load(db: &Transaction<'_>, id: Uuid) -> Result<Option<Call>, StoreError> {
@@ -68,7 +68,7 @@ pub(super) fn save(db: &Transaction<'_>, call: &Call) -> Result<(), StoreError> 
         call.id.as_bytes(),
         call.trunk,
         call.account,
-        text::kind(call.kind),
+        kind_name(call.kind),
         call.sip_call_id,
         call.from,
         call.from_host,

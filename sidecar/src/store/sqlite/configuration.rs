@@ -1,143 +1,156 @@
-//! Reads the whole configuration back, with the index of each thing.
+//! Reads the configuration back, whole or one object at a time, with the index of each thing.
 
-use std::collections::HashMap;
+use rusqlite::{Params, Row, Transaction};
 
-use rusqlite::{Row, Transaction};
-
-use super::live_index::{self, gateway_id};
-use super::text::{self, damaged, get};
-use crate::domain::{Account, Credential, IpAcl, Node, OriginationUri, Trunk, Webhook};
+use super::text::{self, damaged, get, get_uuid};
+use crate::domain::{Account, Credential, IpAcl, Node, OriginationUri, Stamp, Trunk, Webhook};
 use crate::secret::WebhookSecret;
 use crate::store::{Placed, PlacedTrunk, Snapshot, StoreError};
 
+/// Which accounts and trunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    OfFiles,
+}
+
+impl Which {
+    /// As a condition on `managed_by`.
+    fn managed(self) -> &'static str {
+        match self {
+            Which::All => "true",
+            Which::OfFiles => "managed_by = 'file'",
+        }
+    }
+
+    /// As a condition on the `trunk_id` of a part.
+    fn part(self) -> &'static str {
+        match self {
+            Which::All => "true",
+            Which::OfFiles => "part.trunk_id IN (SELECT trunk_id FROM trunks WHERE managed_by = 'file')",
+        }
+    }
+}
+
+const ACCOUNTS: &str = "SELECT account.*, place.live FROM accounts account
+    LEFT JOIN live_indexes place ON place.kind = 'account' AND place.id = account_id";
+const TRUNKS: &str = "SELECT trunk.*, place.live, owner.live AS owner_live FROM trunks trunk
+    LEFT JOIN live_indexes place ON place.kind = 'trunk' AND place.id = trunk_id
+    LEFT JOIN live_indexes owner ON owner.kind = 'account' AND owner.id = account_id";
+const IP_ACLS: &str = "SELECT * FROM ip_acls part";
+const CREDENTIALS: &str = "SELECT * FROM credentials part";
+const GATEWAYS: &str = "SELECT part.*, place.live FROM origination_uris part
+    LEFT JOIN live_indexes place ON place.kind = 'gateway' AND place.id = trunk_id || '/' || uri";
+const WEBHOOKS: &str = "SELECT * FROM endpoints part";
+
 /// The newest revision; 0 before the first.
 pub(super) fn revision(db: &Transaction<'_>) -> Result<i64, StoreError> {
-    Ok(db.query_row("SELECT coalesce(max(revision), 0) FROM config_revisions", [], |row| row.get(0))?)
+    let mut select = db.prepare_cached("SELECT coalesce(max(revision), 0) FROM config_revisions")?;
+    Ok(select.query_row([], |row| row.get(0))?)
 }
 
-pub(super) fn snapshot(db: &Transaction<'_>) -> Result<Snapshot, StoreError> {
-    let mut trunks = trunks(db)?;
-    let index: HashMap<String, usize> =
-        trunks.iter().enumerate().map(|(index, placed)| (placed.item.id.clone(), index)).collect();
-    let mut parts = Parts { db, trunks: &mut trunks, index: &index };
-    parts.read("SELECT * FROM ip_acls ORDER BY trunk_id, network", |trunk, row| {
-        let network: String = get(row, "network")?;
-        trunk.item.ip_acls.push(IpAcl {
-            network: network.parse().map_err(|_| damaged("network", &network))?,
-            enabled: get(row, "enabled")?,
-            description: get(row, "description")?,
-        });
-        Ok(())
-    })?;
-    parts.read("SELECT * FROM credentials ORDER BY trunk_id, username", |trunk, row| {
-        trunk.item.credentials.push(Credential {
-            username: get(row, "username")?,
-            ha1_md5: get(row, "ha1_md5")?,
-            ha1_sha256: get(row, "ha1_sha256")?,
-            enabled: get(row, "enabled")?,
-        });
-        Ok(())
-    })?;
-    let gateways = live_indexes(db, live_index::GATEWAY)?;
-    parts.read("SELECT * FROM origination_uris ORDER BY trunk_id, priority, uri", |trunk, row| {
-        let uri: String = get(row, "uri")?;
-        let id = gateway_id(&trunk.item.id, &uri);
-        trunk.gateways.push(*gateways.get(&id).ok_or_else(|| unplaced(&id))?);
-        trunk.item.origination_uris.push(OriginationUri {
-            uri,
-            priority: get(row, "priority")?,
-            weight: get(row, "weight")?,
-            enabled: get(row, "enabled")?,
-            description: get(row, "description")?,
-        });
-        Ok(())
-    })?;
-    parts.read("SELECT * FROM endpoints WHERE state != 'removed'", |trunk, row| {
-        let secret: String = get(row, "secret")?;
-        let secret =
-            WebhookSecret::parse(&secret).map_err(|_| StoreError::Damaged("column secret".into()))?;
-        trunk.item.webhook = Some(Webhook { url: get(row, "url")?, secret });
-        Ok(())
-    })?;
-    Ok(Snapshot { revision: revision(db)?, node: node(db)?, accounts: accounts(db)?, trunks })
-}
-
-/// Rows that belong to trunks, handed to the trunk they belong to.
-struct Parts<'a> {
-    db: &'a Transaction<'a>,
-    trunks: &'a mut Vec<PlacedTrunk>,
-    index: &'a HashMap<String, usize>,
-}
-
-impl Parts<'_> {
-    fn read(
-        &mut self,
-        sql: &str,
-        take: impl Fn(&mut PlacedTrunk, &Row<'_>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut select = self.db.prepare(sql)?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
+pub(super) fn snapshot(db: &Transaction<'_>, which: Which) -> Result<Snapshot, StoreError> {
+    let (managed, part) = (which.managed(), which.part());
+    let sql = format!("{ACCOUNTS} WHERE {managed} ORDER BY account_id");
+    let accounts = rows(db, &sql, [], account_of)?;
+    let mut trunks = rows(db, &format!("{TRUNKS} WHERE {managed} ORDER BY trunk_id"), [], trunk_of)?;
+    let mut each = |sql: &str, order: &str, take: Take| {
+        let sql = format!("{sql} WHERE {part} {order}");
+        each_row(db, &sql, [], |row| {
             let id: String = get(row, "trunk_id")?;
             // An endpoint outlives its trunk.
-            if let Some(trunk) = self.index.get(&id).and_then(|&index| self.trunks.get_mut(index)) {
-                take(trunk, row)?;
+            match trunks.binary_search_by(|trunk| trunk.item.id.as_str().cmp(&id)) {
+                Ok(index) => take(&mut trunks[index], row),
+                Err(_) => Ok(()),
             }
-        }
-        Ok(())
-    }
+        })
+    };
+    each(IP_ACLS, "ORDER BY trunk_id, ip_acl_id", take_acl)?;
+    each(CREDENTIALS, "ORDER BY trunk_id, credential_id", take_credential)?;
+    each(GATEWAYS, "ORDER BY trunk_id, origination_uri_id", take_gateway)?;
+    each(WEBHOOKS, "AND state != 'removed'", take_webhook)?;
+    Ok(Snapshot { revision: revision(db)?, node: node(db)?, accounts, trunks })
 }
 
-fn node(db: &Transaction<'_>) -> Result<Option<Node>, StoreError> {
-    let mut select = db.prepare("SELECT * FROM node")?;
-    let mut rows = select.query([])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let region: String = get(row, "region")?;
-    Ok(Some(Node {
-        name: get(row, "name")?,
-        region: region.parse().map_err(|_| damaged("region", &region))?,
-        base_domain: get(row, "base_domain")?,
-        inbound_host: get(row, "inbound_host")?,
-        limits: text::read_limits(row)?,
-    }))
+pub(super) fn account(db: &Transaction<'_>, id: &str) -> Result<Option<Placed<Account>>, StoreError> {
+    Ok(rows(db, &format!("{ACCOUNTS} WHERE account_id = ?1"), [id], account_of)?.pop())
 }
 
-fn accounts(db: &Transaction<'_>) -> Result<Vec<Placed<Account>>, StoreError> {
-    let live = live_indexes(db, live_index::ACCOUNT)?;
-    let mut select = db.prepare("SELECT * FROM accounts ORDER BY account_id")?;
-    let mut rows = select.query([])?;
-    let mut accounts = Vec::new();
-    while let Some(row) = rows.next()? {
-        let id: String = get(row, "account_id")?;
-        let live = *live.get(&id).ok_or_else(|| unplaced(&id))?;
-        let item = Account {
-            id,
+pub(super) fn trunk(db: &Transaction<'_>, id: &str) -> Result<Option<PlacedTrunk>, StoreError> {
+    let found = rows(db, &format!("{TRUNKS} WHERE trunk_id = ?1"), [id], trunk_of)?.pop();
+    let Some(mut trunk) = found else { return Ok(None) };
+    let mut each = |sql: &str, order: &str, take: Take| {
+        let sql = format!("{sql} WHERE trunk_id = ?1 {order}");
+        each_row(db, &sql, [id], |row| take(&mut trunk, row))
+    };
+    each(IP_ACLS, "ORDER BY ip_acl_id", take_acl)?;
+    each(CREDENTIALS, "ORDER BY credential_id", take_credential)?;
+    each(GATEWAYS, "ORDER BY origination_uri_id", take_gateway)?;
+    each(WEBHOOKS, "AND state != 'removed'", take_webhook)?;
+    Ok(Some(trunk))
+}
+
+pub(super) fn node(db: &Transaction<'_>) -> Result<Option<Node>, StoreError> {
+    let node = |row: &Row<'_>| {
+        let region: String = get(row, "region")?;
+        Ok(Node {
             name: get(row, "name")?,
-            enabled: get(row, "enabled")?,
+            region: region.parse().map_err(|_| damaged("region", &region))?,
+            base_domain: get(row, "base_domain")?,
+            inbound_host: get(row, "inbound_host")?,
             limits: text::read_limits(row)?,
-            managed_by: read(row, "managed_by", text::read_managed_by)?,
-        };
-        accounts.push(Placed { item, live });
-    }
-    Ok(accounts)
+        })
+    };
+    Ok(rows(db, "SELECT * FROM node", [], node)?.pop())
 }
 
-fn trunks(db: &Transaction<'_>) -> Result<Vec<PlacedTrunk>, StoreError> {
-    let live = live_indexes(db, live_index::TRUNK)?;
-    let mut select = db.prepare("SELECT * FROM trunks ORDER BY trunk_id")?;
-    let mut rows = select.query([])?;
-    let mut trunks = Vec::new();
+/// Runs `take` on every row.
+fn each_row(
+    db: &Transaction<'_>,
+    sql: &str,
+    params: impl Params,
+    mut take: impl FnMut(&Row<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut select = db.prepare_cached(sql)?;
+    let mut rows = select.query(params)?;
     while let Some(row) = rows.next()? {
-        let item = trunk(row)?;
-        let live = *live.get(&item.id).ok_or_else(|| unplaced(&item.id))?;
-        trunks.push(PlacedTrunk { item, live, gateways: Vec::new() });
+        take(row)?;
     }
-    Ok(trunks)
+    Ok(())
 }
 
-fn trunk(row: &Row<'_>) -> Result<Trunk, StoreError> {
+/// Everything that `read` makes of the rows.
+pub(super) fn rows<T>(
+    db: &Transaction<'_>,
+    sql: &str,
+    params: impl Params,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut found = Vec::new();
+    each_row(db, sql, params, |row| {
+        found.push(read(row)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn account_of(row: &Row<'_>) -> Result<Placed<Account>, StoreError> {
+    let item = Account {
+        id: get(row, "account_id")?,
+        name: get(row, "name")?,
+        enabled: get(row, "enabled")?,
+        limits: text::read_limits(row)?,
+        managed_by: read(row, "managed_by", text::read_managed_by)?,
+        stamp: stamp(row)?,
+    };
+    Ok(Placed { live: place(row, &item.id)?, item })
+}
+
+fn trunk_of(row: &Row<'_>) -> Result<PlacedTrunk, StoreError> {
     let failover_codes: Option<String> = get(row, "failover_codes")?;
-    Ok(Trunk {
+    let inbound_user: Option<String> = get(row, "inbound_user")?;
+    let inbound_user = inbound_user.map(|user| text::read_uuid("inbound_user", &user)).transpose()?;
+    let item = Trunk {
         id: get(row, "trunk_id")?,
         account: get(row, "account_id")?,
         kind: read(row, "kind", text::read_kind)?,
@@ -147,13 +160,78 @@ fn trunk(row: &Row<'_>) -> Result<Trunk, StoreError> {
         auth_mode: read(row, "auth_mode", text::read_auth_mode)?,
         limits: text::read_limits(row)?,
         allowed_regions: text::read_regions(get(row, "allowed_regions")?)?,
+        transport: read(row, "transport", text::read_transport)?,
         secure: get(row, "secure")?,
         failover_codes: failover_codes.map(|codes| text::read_list("failover_codes", &codes)).transpose()?,
+        inbound_user,
+        password_auth: get(row, "password_auth")?,
         ip_acls: Vec::new(),
         credentials: Vec::new(),
         origination_uris: Vec::new(),
         webhook: None,
         managed_by: read(row, "managed_by", text::read_managed_by)?,
+        stamp: stamp(row)?,
+    };
+    let live = place(row, &item.id)?;
+    Ok(PlacedTrunk { item, live, gateways: Vec::new(), account: get(row, "owner_live")? })
+}
+
+/// Puts a row into the trunk it belongs to.
+type Take = fn(&mut PlacedTrunk, &Row<'_>) -> Result<(), StoreError>;
+
+fn take_acl(trunk: &mut PlacedTrunk, row: &Row<'_>) -> Result<(), StoreError> {
+    let network: String = get(row, "network")?;
+    trunk.item.ip_acls.push(IpAcl {
+        id: get_uuid(row, "ip_acl_id")?,
+        network: network.parse().map_err(|_| damaged("network", &network))?,
+        enabled: get(row, "enabled")?,
+        description: get(row, "description")?,
+        stamp: stamp(row)?,
+    });
+    Ok(())
+}
+
+fn take_credential(trunk: &mut PlacedTrunk, row: &Row<'_>) -> Result<(), StoreError> {
+    trunk.item.credentials.push(Credential {
+        id: get_uuid(row, "credential_id")?,
+        username: get(row, "username")?,
+        ha1_md5: get(row, "ha1_md5")?,
+        ha1_sha256: get(row, "ha1_sha256")?,
+        enabled: get(row, "enabled")?,
+        description: get(row, "description")?,
+        stamp: stamp(row)?,
+    });
+    Ok(())
+}
+
+fn take_gateway(trunk: &mut PlacedTrunk, row: &Row<'_>) -> Result<(), StoreError> {
+    let uri: String = get(row, "uri")?;
+    trunk.gateways.push(place(row, &uri)?);
+    trunk.item.origination_uris.push(OriginationUri {
+        id: get_uuid(row, "origination_uri_id")?,
+        uri,
+        priority: get(row, "priority")?,
+        weight: get(row, "weight")?,
+        enabled: get(row, "enabled")?,
+        description: get(row, "description")?,
+        stamp: stamp(row)?,
+    });
+    Ok(())
+}
+
+fn take_webhook(trunk: &mut PlacedTrunk, row: &Row<'_>) -> Result<(), StoreError> {
+    let secret: String = get(row, "secret")?;
+    let secret = WebhookSecret::parse(&secret).map_err(|_| StoreError::Damaged("column secret".into()))?;
+    let method = read(row, "method", text::read_method)?;
+    trunk.item.webhook = Some(Webhook { url: get(row, "url")?, method, secret });
+    Ok(())
+}
+
+pub(super) fn stamp(row: &Row<'_>) -> Result<Stamp, StoreError> {
+    Ok(Stamp {
+        created_ms: get(row, "created_ms")?,
+        updated_ms: get(row, "updated_ms")?,
+        revision: get(row, "revision")?,
     })
 }
 
@@ -161,12 +239,8 @@ fn read<T>(row: &Row<'_>, column: &str, parse: fn(&str) -> Result<T, StoreError>
     parse(&get::<String>(row, column)?)
 }
 
-fn live_indexes(db: &Transaction<'_>, kind: &str) -> Result<HashMap<String, u32>, StoreError> {
-    let mut select = db.prepare("SELECT id, live FROM live_indexes WHERE kind = ?1 AND freed_ms IS NULL")?;
-    let pairs = select.query_map([kind], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(pairs.collect::<Result<_, _>>()?)
-}
-
-fn unplaced(id: &str) -> StoreError {
-    StoreError::Damaged(format!("{id:?} has no live index"))
+/// The index that stands beside a thing.
+fn place(row: &Row<'_>, id: &str) -> Result<u32, StoreError> {
+    let live: Option<u32> = get(row, "live")?;
+    live.ok_or_else(|| StoreError::Damaged(format!("{id:?} has no live index")))
 }

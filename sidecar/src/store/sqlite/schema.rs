@@ -6,8 +6,11 @@ use rusqlite_migration::{Error, M, MigrationDefinitionError, Migrations};
 use crate::store::StoreError;
 
 /// The steps in order: name of the file in `schema/sqlite/`, and its text.
-const STEPS: &[(&str, &str)] =
-    &[("0001_initial.sql", include_str!("../../../../schema/sqlite/0001_initial.sql"))];
+const STEPS: &[(&str, &str)] = &[
+    ("0001_initial.sql", include_str!("../../../../schema/sqlite/0001_initial.sql")),
+    ("0002_control_plane.sql", include_str!("../../../../schema/sqlite/0002_control_plane.sql")),
+    ("0003_kamailio.sql", include_str!("../../../../schema/sqlite/0003_kamailio.sql")),
+];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -38,6 +41,8 @@ mod tests {
         let rows = select.query_map([], |row| {
             let sql: String = row.get(3)?;
             let sql = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+            // A column that was added stands after the line's end.
+            let sql = sql.replace(" ,", ",").replace(" )", ")");
             Ok(format!(
                 "{} {} {} {sql}",
                 row.get::<_, String>(0)?,

@@ -5,48 +5,33 @@
 use rusqlite::Row;
 use rusqlite::types::FromSql;
 use trunk_admission::model::{AuthMode, Kind, Region};
+use uuid::Uuid;
 
-use crate::domain::{Limits, ManagedBy};
+use crate::domain::{Limits, ManagedBy, Transport, WebhookMethod, auth_mode_from_name, kind_from_name};
 use crate::store::StoreError;
 
-pub(super) fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Trunk => "trunk",
-        Kind::Application => "application",
-    }
-}
-
-pub(super) fn auth_mode(mode: AuthMode) -> &'static str {
-    match mode {
-        AuthMode::Any => "any",
-        AuthMode::All => "all",
-        AuthMode::Password => "password",
-        AuthMode::Ip => "ip",
-    }
-}
-
-pub(super) fn managed_by(who: ManagedBy) -> &'static str {
-    match who {
-        ManagedBy::Api => "api",
-        ManagedBy::File => "file",
-    }
-}
-
 pub(super) fn read_kind(text: &str) -> Result<Kind, StoreError> {
-    [Kind::Trunk, Kind::Application]
-        .into_iter()
-        .find(|value| kind(*value) == text)
-        .ok_or_else(|| damaged("kind", text))
+    kind_from_name(text).ok_or_else(|| damaged("kind", text))
 }
 
 pub(super) fn read_auth_mode(text: &str) -> Result<AuthMode, StoreError> {
-    let all = [AuthMode::Any, AuthMode::All, AuthMode::Password, AuthMode::Ip];
-    all.into_iter().find(|value| auth_mode(*value) == text).ok_or_else(|| damaged("auth_mode", text))
+    auth_mode_from_name(text).ok_or_else(|| damaged("auth_mode", text))
 }
 
 pub(super) fn read_managed_by(text: &str) -> Result<ManagedBy, StoreError> {
-    let all = [ManagedBy::Api, ManagedBy::File];
-    all.into_iter().find(|value| managed_by(*value) == text).ok_or_else(|| damaged("managed_by", text))
+    ManagedBy::ALL.into_iter().find(|value| value.name() == text).ok_or_else(|| damaged("managed_by", text))
+}
+
+pub(super) fn read_transport(text: &str) -> Result<Transport, StoreError> {
+    Transport::ALL.into_iter().find(|value| value.name() == text).ok_or_else(|| damaged("transport", text))
+}
+
+pub(super) fn read_method(text: &str) -> Result<WebhookMethod, StoreError> {
+    WebhookMethod::ALL.into_iter().find(|value| value.name() == text).ok_or_else(|| damaged("method", text))
+}
+
+pub(super) fn read_uuid(column: &str, text: &str) -> Result<Uuid, StoreError> {
+    text.parse().map_err(|_| damaged(column, text))
 }
 
 /// Space separated.
@@ -74,6 +59,16 @@ pub(super) fn read_limits(row: &Row<'_>) -> Result<Limits, StoreError> {
 /// A column by name, with the error of this store.
 pub(super) fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, StoreError> {
     row.get(column).map_err(StoreError::from)
+}
+
+/// An id by name.
+pub(super) fn get_uuid(row: &Row<'_>, column: &str) -> Result<Uuid, StoreError> {
+    read_uuid(column, &get::<String>(row, column)?)
+}
+
+/// An id as it stands in a column.
+pub(super) fn uuid(id: Uuid) -> String {
+    id.hyphenated().to_string()
 }
 
 /// The error of a text that no version of us writes.

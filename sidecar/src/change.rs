@@ -1,0 +1,238 @@
+//! The one writer: API, files and SIGHUP change the configuration through here and nowhere else.
+//!
+//! ```text
+//! begin (wait for the turn) ▶ read what is there ▶ decide ▶ commit: one transaction, one revision ▶ publishing
+//! ```
+//! One at a time: whoever holds a [`Session`] sees what nobody changes meanwhile. Whoever stops waiting for a commit does
+//! not stop it. Must never tell of a write that is not on the disk, nor publish one before that.
+
+mod publishing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
+
+use crate::clock::Clock;
+use crate::difference::Line;
+use crate::domain::{Account, Millis, Stamp, Token, Trunk, settle_trunk};
+use crate::metrics::Metrics;
+use crate::publish::{Capacity, Handle};
+use crate::status::Status;
+use crate::store::{Committed, Placed, PlacedTrunk, Store, StoreError, Terms};
+
+pub use crate::store::{Change, Write};
+pub use publishing::{Error as PublishingError, PUBLISH_AGAIN, Publishing};
+
+/// What the writer needs.
+pub struct Deps {
+    /// Keeps the configuration.
+    pub store: Arc<dyn Store>,
+    /// Puts it in force.
+    pub publish: Handle,
+    /// How many things have room in shared memory.
+    pub capacity: Capacity,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Counts.
+    pub metrics: Metrics,
+    /// What `/readyz` shows.
+    pub status: Arc<Status>,
+}
+
+/// Makes the writer, and the task that publishes what it writes.
+pub fn new(deps: Deps) -> (Writer, Publishing) {
+    let (queue, committed) = mpsc::unbounded_channel();
+    let (tell, progress) = watch::channel(Progress::default());
+    let Deps { store, publish, capacity, clock, metrics, status } = deps;
+    let publishing =
+        Publishing::new(Arc::clone(&store), publish, metrics.clone(), Arc::clone(&status), committed, tell);
+    let turn = Arc::new(Mutex::new(()));
+    let shared = Arc::new(Shared { store, capacity, clock, metrics, status, queue, progress });
+    (Writer { turn, shared }, publishing)
+}
+
+/// How far publishing is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The revision in force; 0 before the first.
+    pub published: i64,
+    /// The newest revision that could not be published, and why; gone when it is.
+    pub failed: Option<(i64, String)>,
+}
+
+/// The only way the configuration changes.
+#[derive(Clone)]
+pub struct Writer {
+    turn: Arc<Mutex<()>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    capacity: Capacity,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    status: Arc<Status>,
+    queue: mpsc::UnboundedSender<Committed>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// What a commit came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The revision of this write.
+    pub revision: i64,
+    /// What changed, one line for each object that did.
+    pub lines: Vec<Line>,
+}
+
+/// Why a revision is not known to be in force. It is stored, and will be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotApplied {
+    /// Publishing failed; it is tried again.
+    #[error("stored, but publishing fails: {0}")]
+    Failed(String),
+    /// The time was up.
+    #[error("stored, but not yet in force")]
+    Late,
+}
+
+impl Writer {
+    /// Waits for the turn, and keeps it until the session is dropped or has committed.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn begin(&self) -> Result<Session, StoreError> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let base = self.shared.watch(self.shared.store.revision().await)?;
+        let stamp = Stamp::new(self.shared.clock.now_ms(), base + 1);
+        Ok(Session { turn, shared: Arc::clone(&self.shared), base, stamp })
+    }
+
+    /// Waits until this revision is in force: from then on every call is judged by it.
+    ///
+    /// # Errors
+    /// As soon as an attempt to publish it has failed, or when the time is up.
+    pub async fn applied(&self, revision: i64, within: Duration) -> Result<(), NotApplied> {
+        let mut progress = self.shared.progress.clone();
+        let settled = |progress: &Progress| {
+            progress.published >= revision
+                || progress.failed.as_ref().is_some_and(|(tried, _)| *tried >= revision)
+        };
+        match tokio::time::timeout(within, progress.wait_for(settled)).await {
+            Ok(Ok(progress)) if progress.published >= revision => Ok(()),
+            Ok(Ok(progress)) => Err(NotApplied::Failed(
+                progress.failed.as_ref().map(|(_, error)| error.clone()).unwrap_or_default(),
+            )),
+            // The publishing task is gone: the daemon stops.
+            Ok(Err(_)) | Err(_) => Err(NotApplied::Late),
+        }
+    }
+
+    /// Waits until this revision is in force, however long it takes.
+    pub async fn caught_up(&self, revision: i64) {
+        let mut progress = self.shared.progress.clone();
+        if progress.wait_for(|progress| progress.published >= revision).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// How far publishing is.
+    pub fn progress(&self) -> Progress {
+        self.shared.progress.borrow().clone()
+    }
+}
+
+impl Shared {
+    /// Notes how the store is, for whoever watches.
+    fn watch<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        match &result {
+            Err(error) if error.is_trouble() => {
+                self.metrics.store_errors.with_label_values(&["configuration"]).inc();
+                self.status.update(|state| state.configuration_error = Some(error.to_string()));
+            }
+            _ => self.status.update(|state| state.configuration_error = None),
+        }
+        result
+    }
+}
+
+/// The turn to write. Dropping it without a commit changes nothing.
+pub struct Session {
+    turn: OwnedMutexGuard<()>,
+    shared: Arc<Shared>,
+    base: i64,
+    stamp: Stamp,
+}
+
+impl Session {
+    /// The newest revision, which what is read here is part of.
+    pub fn base(&self) -> i64 {
+        self.base
+    }
+
+    /// The revision that a commit will make.
+    pub fn revision(&self) -> i64 {
+        self.stamp.revision
+    }
+
+    /// The time that what is made or changed here will bear.
+    pub fn now_ms(&self) -> Millis {
+        self.stamp.updated_ms
+    }
+
+    /// The stamp of what is made here.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Gives `after` and its parts the ids and stamps that a commit will give them; `before` is what [`Session::trunk`]
+    /// answered. For accounts and tokens, [`crate::domain::settle`] with [`Session::stamp`] does the same.
+    pub fn settle(&self, after: &mut Trunk, before: Option<&Trunk>) {
+        settle_trunk(after, before, self.stamp);
+    }
+
+    /// The store, for reading: nothing of the configuration changes while the session lasts.
+    pub fn store(&self) -> &dyn Store {
+        &*self.shared.store
+    }
+
+    /// One account.
+    pub async fn account(&self, id: &str) -> Result<Option<Placed<Account>>, StoreError> {
+        self.shared.watch(self.shared.store.account(id.to_owned()).await)
+    }
+
+    /// One trunk or application.
+    pub async fn trunk(&self, id: &str) -> Result<Option<PlacedTrunk>, StoreError> {
+        self.shared.watch(self.shared.store.trunk(id.to_owned()).await)
+    }
+
+    /// One token.
+    pub async fn token(&self, id: uuid::Uuid) -> Result<Option<Token>, StoreError> {
+        self.shared.watch(self.shared.store.token(id).await)
+    }
+
+    /// Makes the write: when this answers, it is on the disk and on its way to be published. Always makes a revision,
+    /// also when nothing is different; what did not change keeps its stamp.
+    ///
+    /// # Errors
+    /// As the store says; then nothing changed.
+    pub async fn commit(self, write: Write) -> Result<Receipt, StoreError> {
+        // A task of its own: a client that hangs up must not keep a stored revision from being published.
+        let committed = tokio::spawn(self.finish(write)).await;
+        committed.unwrap_or_else(|error| Err(StoreError::Other(format!("committing: {error}"))))
+    }
+
+    async fn finish(self, write: Write) -> Result<Receipt, StoreError> {
+        let Session { turn, shared, base, stamp } = self;
+        let terms = Terms { base, stamp, capacity: shared.capacity };
+        let committed = shared.watch(shared.store.commit(write, terms).await)?;
+        let receipt = Receipt { revision: committed.revision, lines: committed.lines.clone() };
+        shared.status.update(|state| state.stored_revision = Some(committed.revision));
+        // Nobody takes it while the daemon stops; the next start publishes all that is stored.
+        let _ = shared.queue.send(committed);
+        drop(turn);
+        Ok(receipt)
+    }
+}

@@ -1,0 +1,349 @@
+//! One write as one transaction: objects, their places, audit rows, the kept answer, and the revision that names it all.
+//!
+//! Must never do a part of a write: whatever is wrong is an error, and an error rolls everything back.
+
+use rusqlite::{OptionalExtension as _, Transaction, params};
+use uuid::Uuid;
+
+use super::{configuration, live_index, put, text, tokens};
+use crate::difference::{Line, Verb};
+use crate::domain::audit::{self, Fields};
+use crate::domain::{
+    Account, Actor, IdempotencyRecord, ManagedBy, Millis, Node, Token, Trunk, account_fields, kind_name,
+    node_fields, settle, settle_trunk, token_fields, trunk_fields,
+};
+use crate::store::{
+    Change, Committed, Effect, Managed, PlaceKind, Placed, PlacedTrunk, Reused, StoreError, Terms, Write,
+};
+
+/// Longest description kept of a revision, in bytes.
+const MAX_SUMMARY_BYTES: usize = 64 << 10;
+/// Kept answers that have expired and are removed with one write.
+const FORGOTTEN: u32 = 1_000;
+
+pub(super) fn commit(db: &Transaction<'_>, write: Write, terms: Terms) -> Result<Committed, StoreError> {
+    let found = configuration::revision(db)?;
+    if found != terms.base {
+        return Err(StoreError::Conflict { expected: terms.base, found });
+    }
+    let Write { actor, request_id, changes, idempotency } = write;
+    let (revision, now_ms) = (terms.stamp.revision, terms.stamp.updated_ms);
+    let row = params![revision, now_ms, actor.to_string(), request_id];
+    db.prepare_cached("INSERT INTO config_revisions VALUES (?1, ?2, ?3, ?4, '')")?.execute(row)?;
+    let mut work = Work { db, actor, terms, done: Done::default() };
+    for change in changes {
+        work.change(change)?;
+    }
+    let Done { effects, reused, lines, managed } = work.done;
+    if !managed.is_empty() {
+        return Err(StoreError::Managed(managed));
+    }
+    let mut summary = lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    summary.truncate(summary.floor_char_boundary(MAX_SUMMARY_BYTES));
+    db.prepare_cached("UPDATE config_revisions SET summary = ?2 WHERE revision = ?1")?
+        .execute(params![revision, summary])?;
+    if let Some(record) = &idempotency {
+        keep_answer(db, record)?;
+    }
+    forget_answers(db, now_ms)?;
+    Ok(Committed { revision, effects, reused, lines })
+}
+
+struct Work<'a> {
+    db: &'a Transaction<'a>,
+    actor: Actor,
+    terms: Terms,
+    done: Done,
+}
+
+#[derive(Default)]
+struct Done {
+    effects: Vec<Effect>,
+    reused: Vec<Reused>,
+    lines: Vec<Line>,
+    managed: Vec<Managed>,
+}
+
+/// An object's row of the audit log.
+struct Entry<'a> {
+    kind: &'static str,
+    id: &'a str,
+    account: Option<&'a str>,
+}
+
+impl Work<'_> {
+    fn change(&mut self, change: Change) -> Result<(), StoreError> {
+        match change {
+            Change::PutNode(node) => self.put_node(node),
+            Change::PutAccount(account) => self.put_account(account),
+            Change::RemoveAccount(id) => self.remove_account(id),
+            Change::PutTrunk(trunk) => self.put_trunk(*trunk),
+            Change::RemoveTrunk(id) => self.remove_trunk(id),
+            Change::PutToken(token) => self.put_token(token),
+            Change::RemoveToken(id) => self.remove_token(id),
+        }
+    }
+
+    fn put_node(&mut self, node: Node) -> Result<(), StoreError> {
+        let before = configuration::node(self.db)?;
+        put::node(self.db, &node)?;
+        let entry = Entry { kind: "node", id: &node.name, account: None };
+        match &before {
+            None => self.added(entry, audit::node(&node), None)?,
+            Some(before) => {
+                let change = audit::node_change(before, &node);
+                self.changed(entry, node_fields(before, &node), change, None)?;
+            }
+        }
+        self.done.effects.push(Effect::Node(node));
+        Ok(())
+    }
+
+    fn put_account(&mut self, mut account: Account) -> Result<(), StoreError> {
+        let before = configuration::account(self.db, &account.id)?.map(|placed| placed.item);
+        let by = before.as_ref().map(|before| before.managed_by);
+        if !self.may_change("account", &account.id, by) {
+            return Ok(());
+        }
+        settle(&mut account, before.as_ref(), self.terms.stamp);
+        put::account(self.db, &account)?;
+        let live = self.place(PlaceKind::Account, &account.id, self.terms.capacity.accounts)?;
+        let entry = Entry { kind: "account", id: &account.id, account: Some(&account.id) };
+        match &before {
+            None => self.added(entry, audit::account(&account), None)?,
+            Some(before) => {
+                let change = audit::account_change(before, &account);
+                self.changed(entry, account_fields(before, &account), change, None)?;
+            }
+        }
+        self.done.effects.push(Effect::Account(Placed { item: account, live }));
+        Ok(())
+    }
+
+    /// Its tokens go with it, each with a row of its own in the audit log.
+    fn remove_account(&mut self, id: String) -> Result<(), StoreError> {
+        let Some(Placed { item: before, .. }) = configuration::account(self.db, &id)? else { return Ok(()) };
+        if !self.may_change("account", &id, Some(before.managed_by)) {
+            return Ok(());
+        }
+        for token in tokens::of_account(self.db, &id)? {
+            self.remove_token(token.id)?;
+        }
+        self.db.prepare_cached("DELETE FROM accounts WHERE account_id = ?1")?.execute([&id])?;
+        live_index::free(self.db, PlaceKind::Account, &id, self.terms.stamp)?;
+        let entry = Entry { kind: "account", id: &id, account: Some(&id) };
+        self.removed(entry, audit::account(&before), None)?;
+        self.done.effects.push(Effect::AccountGone(id));
+        Ok(())
+    }
+
+    fn put_trunk(&mut self, mut trunk: Trunk) -> Result<(), StoreError> {
+        let kind = kind_name(trunk.kind);
+        let before = configuration::trunk(self.db, &trunk.id)?;
+        let by = before.as_ref().map(|before| before.item.managed_by);
+        if !self.may_change(kind, &trunk.id, by) {
+            return Ok(());
+        }
+        let was = before.as_ref().map(|before| &before.item);
+        settle_trunk(&mut trunk, was, self.terms.stamp);
+        put::trunk(self.db, &trunk, was, self.terms.stamp.updated_ms)?;
+        let live = self.place(PlaceKind::Trunk, &trunk.id, self.terms.capacity.trunks)?;
+        let gateways = self.place_gateways(&trunk, was)?;
+        let account = trunk.account.as_deref();
+        let owner = account.map(|id| live_index::of(self.db, PlaceKind::Account, id)).transpose()?.flatten();
+        let entry = Entry { kind, id: &trunk.id, account };
+        match was {
+            None => self.added(entry, audit::trunk(&trunk), None)?,
+            Some(was) => {
+                let change = audit::trunk_change(was, &trunk);
+                self.changed(entry, trunk_fields(was, &trunk), change, Some(live))?;
+            }
+        }
+        let placed = PlacedTrunk { item: trunk, live, gateways, account: owner };
+        self.done.effects.push(Effect::Trunk(Box::new(placed)));
+        Ok(())
+    }
+
+    /// The endpoint stays: what is still owed for the trunk's last calls gets sent.
+    fn remove_trunk(&mut self, id: String) -> Result<(), StoreError> {
+        let Some(PlacedTrunk { item: before, live, .. }) = configuration::trunk(self.db, &id)? else {
+            return Ok(());
+        };
+        let kind = kind_name(before.kind);
+        if !self.may_change(kind, &id, Some(before.managed_by)) {
+            return Ok(());
+        }
+        self.db.prepare_cached("DELETE FROM trunks WHERE trunk_id = ?1")?.execute([&id])?;
+        live_index::free(self.db, PlaceKind::Trunk, &id, self.terms.stamp)?;
+        for gateway in &before.origination_uris {
+            self.free_gateway(&id, &gateway.uri)?;
+        }
+        let entry = Entry { kind, id: &id, account: before.account.as_deref() };
+        self.removed(entry, audit::trunk(&before), Some(live))?;
+        self.done.effects.push(Effect::TrunkGone(id));
+        Ok(())
+    }
+
+    fn put_token(&mut self, mut token: Token) -> Result<(), StoreError> {
+        let before = tokens::by_id(self.db, token.id)?;
+        token.last_used_ms = before.as_ref().and_then(|before| before.last_used_ms);
+        settle(&mut token, before.as_ref(), self.terms.stamp);
+        tokens::put(self.db, &token)?;
+        let id = text::uuid(token.id);
+        let entry = Entry { kind: "token", id: &id, account: token.scope.account() };
+        match &before {
+            None => self.added(entry, audit::token(&token), None),
+            Some(before) => {
+                let change = audit::token_change(before, &token);
+                self.changed(entry, token_fields(before, &token), change, None)
+            }
+        }
+    }
+
+    fn remove_token(&mut self, id: Uuid) -> Result<(), StoreError> {
+        let Some(before) = tokens::by_id(self.db, id)? else { return Ok(()) };
+        tokens::remove(self.db, id)?;
+        let id = text::uuid(id);
+        let entry = Entry { kind: "token", id: &id, account: before.scope.account() };
+        self.removed(entry, audit::token(&before), None)
+    }
+
+    /// Whether who writes manages what is there. If not, it is noted, and nothing of the write will be done.
+    fn may_change(&mut self, kind: &'static str, id: &str, by: Option<ManagedBy>) -> bool {
+        match by.filter(|by| *by != self.actor.manages()) {
+            None => true,
+            Some(by) => {
+                self.done.managed.push(Managed { kind, id: id.to_owned(), by });
+                false
+            }
+        }
+    }
+
+    fn place(&mut self, kind: PlaceKind, id: &str, room: u32) -> Result<u32, StoreError> {
+        live_index::place(self.db, kind, id, room, &mut self.done.reused)
+    }
+
+    /// Frees the indexes of gateways that are gone, then places those that are there, in their order.
+    fn place_gateways(&mut self, trunk: &Trunk, before: Option<&Trunk>) -> Result<Vec<u32>, StoreError> {
+        for old in before.iter().flat_map(|before| &before.origination_uris) {
+            if !trunk.origination_uris.iter().any(|gateway| gateway.uri == old.uri) {
+                self.free_gateway(&trunk.id, &old.uri)?;
+            }
+        }
+        let room = self.terms.capacity.gateways;
+        let gateways = trunk.origination_uris.iter();
+        let mut place =
+            |uri: &str| self.place(PlaceKind::Gateway, &live_index::gateway_id(&trunk.id, uri), room);
+        gateways.map(|gateway| place(&gateway.uri)).collect()
+    }
+
+    fn free_gateway(&self, trunk: &str, uri: &str) -> Result<(), StoreError> {
+        let id = live_index::gateway_id(trunk, uri);
+        live_index::free(self.db, PlaceKind::Gateway, &id, self.terms.stamp)
+    }
+
+    fn added(&mut self, entry: Entry<'_>, after: Fields, live: Option<u32>) -> Result<(), StoreError> {
+        self.audit("create", &entry, None, Some(after))?;
+        self.line(Verb::Added, &entry, Vec::new(), live);
+        Ok(())
+    }
+
+    /// What changed nothing leaves no trace but its revision.
+    fn changed(
+        &mut self,
+        entry: Entry<'_>,
+        fields: Vec<&'static str>,
+        (before, after): (Fields, Fields),
+        live: Option<u32>,
+    ) -> Result<(), StoreError> {
+        if fields.is_empty() {
+            return Ok(());
+        }
+        self.audit("update", &entry, Some(before), Some(after))?;
+        self.line(Verb::Changed, &entry, fields, live);
+        Ok(())
+    }
+
+    fn removed(&mut self, entry: Entry<'_>, before: Fields, live: Option<u32>) -> Result<(), StoreError> {
+        self.audit("delete", &entry, Some(before), None)?;
+        self.line(Verb::Removed, &entry, Vec::new(), live);
+        Ok(())
+    }
+
+    fn line(&mut self, verb: Verb, entry: &Entry<'_>, fields: Vec<&'static str>, live: Option<u32>) {
+        self.done.lines.push(Line { verb, kind: entry.kind, id: entry.id.to_owned(), fields, live });
+    }
+
+    fn audit(
+        &self,
+        action: &str,
+        entry: &Entry<'_>,
+        before: Option<Fields>,
+        after: Option<Fields>,
+    ) -> Result<(), StoreError> {
+        let text =
+            |fields: Option<Fields>| fields.map(|fields| serde_json::Value::Object(fields).to_string());
+        let Entry { kind, id, account } = entry;
+        self.db
+            .prepare_cached(
+                "INSERT INTO audit_log (revision, action, kind, object_id, account_id, before, after)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                self.terms.stamp.revision,
+                action,
+                kind,
+                id,
+                account,
+                text(before),
+                text(after)
+            ])?;
+        Ok(())
+    }
+}
+
+/// An answer that is kept again under its key replaces the one before, which must have expired.
+fn keep_answer(db: &Transaction<'_>, record: &IdempotencyRecord) -> Result<(), StoreError> {
+    db.prepare_cached("INSERT OR REPLACE INTO kept_answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(
+        params![
+            text::uuid(record.owner),
+            record.key,
+            record.fingerprint,
+            record.status,
+            record.answer,
+            record.expires_ms
+        ],
+    )?;
+    Ok(())
+}
+
+fn forget_answers(db: &Transaction<'_>, now_ms: Millis) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "DELETE FROM kept_answers WHERE (owner, key) IN
+            (SELECT owner, key FROM kept_answers WHERE expires_ms <= ?1 ORDER BY expires_ms LIMIT ?2)",
+    )?
+    .execute(params![now_ms, FORGOTTEN])?;
+    Ok(())
+}
+
+pub(super) fn kept_answer(
+    db: &Transaction<'_>,
+    owner: Uuid,
+    key: &str,
+    now_ms: Millis,
+) -> Result<Option<IdempotencyRecord>, StoreError> {
+    let sql = "SELECT fingerprint, status, answer, expires_ms FROM kept_answers
+        WHERE owner = ?1 AND key = ?2 AND expires_ms > ?3";
+    let found = db.prepare_cached(sql)?.query_row(params![text::uuid(owner), key, now_ms], |row| {
+        let (fingerprint, status, answer) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(IdempotencyRecord {
+            owner,
+            key: key.to_owned(),
+            fingerprint,
+            status,
+            answer,
+            expires_ms: row.get(3)?,
+        })
+    });
+    Ok(found.optional()?)
+}
