@@ -7,7 +7,6 @@ mod document;
 mod kamailio;
 mod main_file;
 mod trunk_file;
-mod trunk_parts;
 
 use std::fs;
 use std::io::Read as _;

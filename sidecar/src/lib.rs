@@ -17,8 +17,11 @@ pub mod clock;
 pub mod config;
 pub mod difference;
 pub mod domain;
+#[expect(dead_code, reason = "the HTTP API will read with it, too")]
+mod edit;
 pub mod events;
 pub mod http;
+#[expect(dead_code, reason = "the HTTP API will read with it, too")]
 mod input;
 pub mod kamailio;
 pub mod live;
@@ -28,6 +31,7 @@ pub mod publish;
 pub mod reload;
 pub mod secret;
 pub mod shutdown;
+mod special;
 pub mod status;
 pub mod store;
 pub mod webhook;

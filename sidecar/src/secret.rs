@@ -7,7 +7,28 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
+use rand::Rng as _;
+use rand::distr::Alphanumeric;
 use sha2::Sha256;
+
+/// Characters of a SIP password that is made here: 24 of 62 are 142 bits.
+const PASSWORD_CHARS: usize = 24;
+
+/// A SIP password that was just made, to be shown once.
+pub struct Password(String);
+
+impl Password {
+    /// At random, of letters and digits: 142 bits.
+    pub fn random() -> Password {
+        let characters = rand::rng().sample_iter(Alphanumeric).take(PASSWORD_CHARS);
+        Password(characters.map(char::from).collect())
+    }
+
+    /// The password, for the one answer that shows it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
 
 /// HA1 of RFC 7616 section 3.4.2 for both algorithms: hash of `user:realm:password`.
 pub fn ha1(username: &str, realm: &str, password: &str) -> ([u8; 16], [u8; 32]) {
@@ -34,6 +55,12 @@ impl WebhookSecret {
             Some(key) if (24..=64).contains(&key.len()) => Ok(secret),
             _ => Err(WebhookSecretError),
         }
+    }
+
+    /// A new one of 32 bytes.
+    pub fn random() -> WebhookSecret {
+        let key: [u8; 32] = rand::random();
+        WebhookSecret(format!("{}{}", Self::PREFIX, STANDARD.encode(key)))
     }
 
     /// The bytes of the key.
@@ -74,6 +101,14 @@ mod tests {
         let (md5, sha256) = ha1("Mufasa", "http-auth@example.org", "Circle of Life");
         assert_eq!(hex(&md5), "3d78807defe7de2157e2b0b6573a855f");
         assert_eq!(hex(&sha256), "7987c64c30e25f1b74be53f966b49b90f2808aa92faf9a00262392d7b4794232");
+    }
+
+    #[test]
+    fn what_is_made_keeps_the_rules_and_is_never_the_same() {
+        let (one, two) = (WebhookSecret::random(), WebhookSecret::random());
+        assert!(one != two && WebhookSecret::parse(one.reveal()).is_ok());
+        let (one, two) = (Password::random(), Password::random());
+        assert!(one.reveal() != two.reveal() && one.reveal().len() == PASSWORD_CHARS);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) fn read(section: Section<'_>) -> Option<Settings> {
         Ok(_) if text.len() > MAX_SOCKET_BYTES => Err("must be at most 107 bytes long"),
         other => other,
     });
-    let tables = section.texts("reload", |text| {
+    let tables = section.set_of_texts("reload", |text| {
         let table = Table::ALL.into_iter().find(|table| table.name() == text);
         table.ok_or("must be \"address\" or \"dispatcher\"")
     });
@@ -27,7 +27,6 @@ pub(super) fn read(section: Section<'_>) -> Option<Settings> {
     section.finish();
     let mut tables = tables?;
     tables.sort();
-    tables.dedup();
     Some(Settings {
         rpc_socket,
         tables,

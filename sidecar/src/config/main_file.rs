@@ -6,21 +6,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use trunk_admission::Rate;
 use trunk_admission::model::Region;
 
 use super::{Config, Provisioned};
 use crate::domain::{Account, Limits, Node, Trunk};
-use crate::input::problem::Broken;
 use crate::input::rules;
 use crate::input::section::Section;
 use crate::publish::Capacity;
 use crate::webhook::UrlRules;
 use crate::webhook::retry::Schedule;
-use crate::{logging, publish, webhook};
-
-/// Largest number of calls at the same time that a limit may name.
-pub(super) const MAX_CONCURRENT: u64 = 1_000_000;
+use crate::{edit, logging, publish, webhook};
 
 /// What the main file says, as far as it could be read.
 pub(super) struct MainFile {
@@ -28,7 +23,7 @@ pub(super) struct MainFile {
     region: Option<Region>,
     pub(super) base_domain: Option<String>,
     pub(super) inbound_host: Option<String>,
-    limits: Option<Limits>,
+    limits: Limits,
     shm_dir: Option<PathBuf>,
     gid: Option<u32>,
     capacity: Option<Capacity>,
@@ -48,12 +43,14 @@ pub(super) fn read(top: Section<'_>) -> MainFile {
     let api = top.section("api");
     let files = top.section("files");
     let shutdown = top.section("shutdown");
+    let mut limits = Limits::default();
+    edit::limits::limits(&node, ["cps", "cps_burst", "concurrent_calls"], &mut limits, Limits::default());
     let read = MainFile {
         name: node.parsed_required("name", rules::label),
         region: node.parsed_required("region", rules::region),
         base_domain: node.parsed_required("base_domain", rules::host),
         inbound_host: node.parsed_required("inbound_host", rules::host),
-        limits: limits(&node, ["cps", "cps_burst", "concurrent_calls"]),
+        limits,
         shm_dir: shm.parsed_required("dir", absolute),
         gid: shm.parsed("group", gid),
         capacity: capacity(&shm),
@@ -89,7 +86,7 @@ impl MainFile {
             region: self.region?,
             base_domain: self.base_domain?,
             inbound_host: self.inbound_host?,
-            limits: self.limits?,
+            limits: self.limits,
         };
         Some(Config {
             publish: publish::Settings { dir: self.shm_dir?, group: self.gid, capacity: self.capacity? },
@@ -103,23 +100,6 @@ impl MainFile {
             provisioned: Provisioned { node, accounts, trunks },
         })
     }
-}
-
-/// Limits under the names that this file gives them: rate, burst, calls at the same time.
-pub(super) fn limits(
-    section: &Section<'_>,
-    [cps_key, burst_key, concurrent_key]: [&'static str; 3],
-) -> Option<Limits> {
-    let cps = section.number(cps_key);
-    let cps_burst = section.integer(burst_key, 1..=1_000_000).map(|burst| burst as u32);
-    let concurrent_calls = section.integer(concurrent_key, 0..=MAX_CONCURRENT).map(|calls| calls as u32);
-    if let Some(cps) = cps
-        && let Err(rule) = Rate::per_second(cps, cps_burst)
-    {
-        section.problem(cps_key, Broken::new("invalid_rate", rule.to_string()));
-        return None;
-    }
-    Some(Limits { cps, cps_burst, concurrent_calls })
 }
 
 fn webhooks(section: Section<'_>) -> Option<webhook::Settings> {

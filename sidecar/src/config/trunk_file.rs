@@ -4,10 +4,13 @@
 
 use std::collections::HashMap;
 
+use trunk_admission::model::Kind;
+
 use super::document::Document;
-use super::main_file::limits;
-use super::trunk_parts;
-use crate::domain::{Account, ManagedBy, Stamp, Trunk};
+use crate::domain::{Account, Limits, ManagedBy, Stamp, Trunk};
+use crate::edit;
+use crate::edit::parts::Passwords;
+use crate::edit::trunk::Key;
 use crate::input::problem::Problems;
 use crate::input::rules;
 use crate::input::section::Section;
@@ -104,20 +107,19 @@ impl<'p> Files<'p> {
         if let Some(id) = &id {
             claim(&mut self.account_ids, id, "accountId", "account", &section);
         }
-        let name = section.parsed("name", rules::text);
-        let enabled = section.flag("enabled", true);
-        let limits = limits(&section, ["cpsLimit", "cpsBurst", "concurrentCallsLimit"]);
+        let mut account = Account {
+            id: id.clone().unwrap_or_default(),
+            name: String::new(),
+            enabled: true,
+            limits: Limits::default(),
+            managed_by: ManagedBy::File,
+            stamp: Stamp::default(),
+        };
+        edit::account::account(&section, &mut account);
         section.finish();
-        if let (Some(id), Some(limits)) = (id, limits) {
-            let name = name.unwrap_or_else(|| id.clone());
-            self.accounts.push(Account {
-                id,
-                name,
-                enabled,
-                limits,
-                managed_by: ManagedBy::File,
-                stamp: Stamp::default(),
-            });
+        if let Some(id) = id {
+            named(&mut account.name, &id);
+            self.accounts.push(account);
         }
     }
 
@@ -132,13 +134,15 @@ impl<'p> Files<'p> {
         if let Some(owner) = &account {
             self.owners.push((owner.clone(), place(&section, "accountId")));
         }
-        let trunk = trunk_parts::read(&section, realm.as_deref(), self.context.webhook_rules);
+        let mut trunk = edit::trunk::new(id.clone().unwrap_or_default(), Kind::Trunk, ManagedBy::File);
+        trunk.account = account;
+        edit::trunk::trunk(&section, &mut trunk);
+        edit::trunk::webhook(&section, &mut trunk, self.context.webhook_rules, Key::Written);
+        edit::parts::lists(&section, &mut trunk, realm.as_deref(), Passwords::Written);
         section.finish();
-        if let (Some(id), Some(mut trunk)) = (id, trunk) {
-            if trunk.name.is_empty() {
-                trunk.name.clone_from(&id);
-            }
-            self.trunks.push(Trunk { id, account, ..trunk });
+        if let Some(id) = id {
+            named(&mut trunk.name, &id);
+            self.trunks.push(trunk);
         }
     }
 
@@ -155,6 +159,13 @@ impl<'p> Files<'p> {
             section.problem("trunkId", format!("makes the domain {domain}, which is node.inbound_host"));
         }
         Some(domain)
+    }
+}
+
+/// What has no name is called by its id.
+fn named(name: &mut String, id: &str) {
+    if name.is_empty() {
+        id.clone_into(name);
     }
 }
 

@@ -5,12 +5,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use trunk_admission::model::{AuthMode, Region, RegionError};
 
 use super::problem::Broken;
 use crate::domain::{Transport, WebhookMethod, auth_mode_from_name};
 use crate::secret::WebhookSecret;
+use crate::special;
 
 /// Longest text for people, in characters.
 pub(crate) const MAX_TEXT_CHARS: usize = 255;
@@ -136,6 +137,26 @@ pub(crate) fn network(text: &str) -> Result<IpNet, Broken> {
     Ok(network)
 }
 
+/// A source of calls to an inbound URI: a public IPv4 network in canonical form, or `0.0.0.0/0` for everyone.
+pub(crate) fn source(text: &str, allow_private: bool) -> Result<Ipv4Net, Broken> {
+    if let Ok(address) = text.parse::<Ipv4Addr>() {
+        return Err(Broken::new("not_cidr", format!("must have a mask; write {address}/32")));
+    }
+    let network = text.parse::<Ipv4Net>().map_err(|_| {
+        Broken::new("not_ipv4", "must be an IPv4 network in CIDR form, such as 203.0.113.0/24")
+    })?;
+    let canonical = network.trunc().to_string();
+    if canonical != text {
+        return Err(Broken::new("not_canonical", format!("is not in canonical form; write {canonical}")));
+    }
+    match special::not_public_within(network) {
+        Some(block) if network.prefix_len() > 0 && !allow_private => {
+            Err(Broken::new("not_public", format!("is not public: it shares addresses with {block}")))
+        }
+        _ => Ok(network),
+    }
+}
+
 /// A gateway: `sip:host[:port][;transport=udp|tcp|tls]`.
 pub(crate) fn gateway_uri(text: &str) -> Result<String, Broken> {
     if text.len() > MAX_URI_BYTES {
@@ -255,6 +276,45 @@ mod tests {
             "sip:gw example.net",
         ] {
             assert!(gateway_uri(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sources_are_public_canonical_ipv4_networks() {
+        for good in ["0.0.0.0/0", "203.0.113.0/24", "8.8.8.8/32", "192.0.2.16/28"] {
+            assert_eq!(source(good, false).unwrap().to_string(), good);
+        }
+        for (bad, code) in [
+            ("203.0.113.9", "not_cidr"),
+            ("203.0.113.9/24", "not_canonical"),
+            ("203.0.113.0/024", "not_ipv4"),
+            ("0.0.0.1/0", "not_canonical"),
+            ("203.0.113.0/33", "not_ipv4"),
+            ("2001:db8::/32", "not_ipv4"),
+            ("::/0", "not_ipv4"),
+            ("example.net", "not_ipv4"),
+            ("", "not_ipv4"),
+            ("10.0.0.0/8", "not_public"),
+            ("127.0.0.1/32", "not_public"),
+            ("8.0.0.0/6", "not_public"),
+            ("0.0.0.0/1", "not_public"),
+        ] {
+            assert_eq!(source(bad, false).unwrap_err().code, code, "{bad}");
+        }
+        assert!(source("10.0.0.0/8", true).is_ok());
+    }
+
+    #[test]
+    fn passwords_are_long_and_varied() {
+        for (text, code) in [
+            ("short", Some("weak_password")),
+            ("aaaaaaaaaaaaaaaa", Some("weak_password")),
+            ("abcdabcdabcdabcd", Some("weak_password")),
+            ("correct horse battery", None),
+            ("correct\nhorse battery", Some("forbidden_characters")),
+            (&"abcde".repeat(26), Some("weak_password")),
+        ] {
+            assert_eq!(password(text).err().map(|broken| broken.code), code, "{text:?}");
         }
     }
 }

@@ -27,6 +27,37 @@ impl Source<'_> {
     pub(crate) fn problem(&self, place: impl Into<String>, broken: impl Into<Broken>) {
         self.problems.push(self.file, place, broken);
     }
+
+    /// Reports a value of another kind than is wanted.
+    fn wrong_type<T>(&self, place: String, wanted: &'static str, value: &Tree) -> Option<T> {
+        let word = |kind| self.notation.word(kind);
+        let rule = format!("must be {}, not {}", word(wanted), word(value.kind()));
+        self.problem(place, Broken::new("wrong_type", rule));
+        None
+    }
+}
+
+/// A field that may be left out, or taken back to its default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Given<T> {
+    /// Left out, or wrong and reported.
+    #[default]
+    Absent,
+    /// `null`: back to the default.
+    Null,
+    /// A value.
+    Value(T),
+}
+
+impl<T> Given<T> {
+    /// What holds from now on: `now` if nothing was said, nothing after `null`.
+    pub(crate) fn over(self, now: Option<T>) -> Option<T> {
+        match self {
+            Given::Absent => now,
+            Given::Null => None,
+            Given::Value(value) => Some(value),
+        }
+    }
 }
 
 /// One table.
@@ -38,6 +69,7 @@ pub(crate) struct Section<'d> {
     table: Option<&'d Table>,
     defaults: Option<&'d Table>,
     asked: RefCell<Vec<&'static str>>,
+    refused: RefCell<Vec<&'static str>>,
 }
 
 impl<'d> Section<'d> {
@@ -47,7 +79,15 @@ impl<'d> Section<'d> {
         table: Option<&'d Table>,
         defaults: Option<&'d Table>,
     ) -> Section<'d> {
-        Section { source, path, table, defaults, asked: RefCell::default() }
+        Section { source, path, table, defaults, asked: RefCell::default(), refused: RefCell::default() }
+    }
+
+    /// The table that `tree` is; reports one that is none.
+    pub(crate) fn of(source: Source<'d>, path: String, tree: &'d Tree) -> Option<Section<'d>> {
+        match tree {
+            Tree::Table(table) => Some(Section::new(source, path, Some(table), None)),
+            _ => source.wrong_type(path, "a table", tree),
+        }
     }
 
     /// Reports that `key` breaks a rule.
@@ -125,12 +165,24 @@ impl<'d> Section<'d> {
         self.require(key).then(|| self.parsed(key, parse)).flatten()
     }
 
+    /// What `read` reads under `key`, or `null`, or nothing.
+    pub(crate) fn given<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&Self, &'static str) -> Option<T>,
+    ) -> Given<T> {
+        match self.find(key) {
+            Some(Tree::Null) => Given::Null,
+            _ => read(self, key).map_or(Given::Absent, Given::Value),
+        }
+    }
+
     /// A table below this one; an empty one when absent.
     pub(crate) fn section(&self, key: &'static str) -> Section<'d> {
         self.ask(key);
         let table = self.table.and_then(|table| table.get(key)).and_then(|value| match value {
             Tree::Table(table) => Some(table),
-            _ => self.wrong_type(self.path_of(key), "a table", value),
+            _ => self.source.wrong_type(self.path_of(key), "a table", value),
         });
         let defaults = self.defaults.and_then(|table| table.get(key)).and_then(|value| match value {
             Tree::Table(table) => Some(table),
@@ -144,6 +196,19 @@ impl<'d> Section<'d> {
         self.table.is_some_and(|table| table.get(key).is_some())
     }
 
+    /// Reports those of `keys` that are there: only we set them.
+    pub(crate) fn read_only(&self, keys: &[&'static str]) {
+        self.refuse(keys, &Broken::new("read_only", "is read-only; leave it out"));
+    }
+
+    /// Reports those of `keys` that are there: they have no place here, for a reason of their own.
+    pub(crate) fn refuse(&self, keys: &[&'static str], broken: &Broken) {
+        for key in keys.iter().filter(|key| self.has(key)) {
+            self.problem(key, broken.clone());
+        }
+        self.refused.borrow_mut().extend(keys);
+    }
+
     /// The keys that were asked for so far, sorted.
     pub(crate) fn asked(&self) -> Vec<&'static str> {
         let mut asked = self.asked.borrow().clone();
@@ -154,7 +219,7 @@ impl<'d> Section<'d> {
 
     /// Reports every key that nobody asked for.
     pub(crate) fn finish(self) {
-        let unknown = |key: &&str| !self.asked.borrow().contains(key);
+        let unknown = |key: &&str| !self.asked.borrow().contains(key) && !self.refused.borrow().contains(key);
         for key in self.table.into_iter().flat_map(Table::keys).filter(unknown) {
             let rule = format!("is no key here; known keys are {}", self.asked().join(", "));
             self.problem(key, Broken::new("unknown_field", rule));
@@ -185,17 +250,11 @@ impl<'d> Section<'d> {
     fn typed<T>(
         &self,
         key: &'static str,
-        wanted: &str,
+        wanted: &'static str,
         read: impl FnOnce(&'d Tree) -> Option<T>,
     ) -> Option<T> {
         let value = self.find(key)?;
-        read(value).or_else(|| self.wrong_type(self.path_of(key), wanted, value))
-    }
-
-    fn wrong_type<T>(&self, place: String, wanted: &str, value: &Tree) -> Option<T> {
-        let rule = format!("must be {wanted}, not {}", value.kind());
-        self.source.problem(place, Broken::new("wrong_type", rule));
-        None
+        read(value).or_else(|| self.source.wrong_type(self.path_of(key), wanted, value))
     }
 
     fn in_range(&self, place: String, value: i128, range: RangeInclusive<u64>) -> Option<u64> {

@@ -5,6 +5,8 @@
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Tree {
+    /// `null`; TOML has none.
+    Null,
     /// `true` or `false`.
     Flag(bool),
     /// A whole number; one beyond the type is its nearest end, and so out of every range.
@@ -25,6 +27,7 @@ impl Tree {
     /// What a value is, for "must be …, not …".
     pub(crate) fn kind(&self) -> &'static str {
         match self {
+            Tree::Null => "null",
             Tree::Flag(_) => "true or false",
             Tree::Integer(_) => "an integer",
             Tree::Fraction(_) => "a fraction",
@@ -57,6 +60,10 @@ impl Table {
 pub(crate) enum Notation {
     /// `trunk[2].ipAcls[0].ipAddress`.
     Dotted,
+    /// `/ipAcls/0/ipAddress` (RFC 6901).
+    Pointer,
+    /// `?limit`.
+    Query,
 }
 
 /// Longest key that is repeated in a report, in characters.
@@ -73,6 +80,16 @@ impl Notation {
             Notation::Dotted if path.is_empty() => key.to_owned(),
             Notation::Dotted if key.is_empty() => path.to_owned(),
             Notation::Dotted => format!("{path}.{key}"),
+            Notation::Pointer => format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")),
+            Notation::Query => format!("?{key}"),
+        }
+    }
+
+    /// The notation's own word for a kind of value.
+    pub(crate) fn word(self, kind: &'static str) -> &'static str {
+        match (self, kind) {
+            (Notation::Pointer, "a table") => "an object",
+            _ => kind,
         }
     }
 
@@ -80,6 +97,7 @@ impl Notation {
     pub(crate) fn index(self, path: &str, index: usize) -> String {
         match self {
             Notation::Dotted => format!("{path}[{index}]"),
+            Notation::Pointer | Notation::Query => format!("{path}/{index}"),
         }
     }
 }
@@ -90,8 +108,9 @@ mod tests {
 
     #[test]
     fn places_are_written_as_their_notation_wants() {
-        let dotted = Notation::Dotted;
+        let (dotted, pointer) = (Notation::Dotted, Notation::Pointer);
         assert_eq!(dotted.key(&dotted.index(&dotted.key("", "trunk"), 2), "name"), "trunk[2].name");
-        assert_eq!(dotted.key("", &"ü".repeat(1000)).chars().count(), MAX_SHOWN_KEY);
+        assert_eq!(pointer.key(&pointer.index(&pointer.key("", "a/b~c"), 2), "name"), "/a~1b~0c/2/name");
+        assert_eq!(pointer.key("", &"ü".repeat(1000)).chars().count(), 1 + MAX_SHOWN_KEY);
     }
 }

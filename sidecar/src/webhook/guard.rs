@@ -4,9 +4,11 @@
 //! looked up by [`super::resolver`], which hands out addresses that are checked here. Hosts that are addresses never
 //! reach it; [`UrlRules::check_host`] covers them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use url::{Host, Url};
+
+use crate::special::is_public;
 
 /// Longest URL, in bytes.
 pub const MAX_URL_BYTES: usize = 500;
@@ -69,120 +71,9 @@ impl UrlRules {
     }
 }
 
-/// Whether an address is one that strangers may be told to reach: global unicast that maps to nothing else.
-/// Source: the IANA special-purpose address registries for IPv4 and IPv6.
-pub fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => is_public_v6(v6),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let special = match (a, b) {
-        (0 | 10 | 127, _) => true,           // this network, private, loopback
-        (100, 64..=127) => true,             // carrier-grade NAT
-        (169, 254) => true,                  // link-local, cloud metadata
-        (172, 16..=31) | (192, 168) => true, // private
-        (192, 0) => c == 0 || c == 2,        // protocol assignments, documentation
-        (192, 88) => c == 99,                // 6to4 relay
-        (198, 18 | 19) => true,              // benchmarks
-        (198, 51) => c == 100,               // documentation
-        (203, 0) => c == 113,                // documentation
-        (224.., _) => true,                  // multicast, reserved, broadcast
-        _ => false,
-    };
-    !special
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, ..] = address.segments();
-    // Outside 2000::/3 lie loopback, mapped, NAT64, unique local, link-local and multicast addresses.
-    let global = a & 0xe000 == 0x2000;
-    let special = match a {
-        0x2001 => b < 0x200 || b == 0xdb8, // Teredo, ORCHID and other protocol assignments; documentation
-        0x2002 => true,                    // 6to4: an IPv4 address in disguise
-        0x3fff => b < 0x1000,              // documentation
-        _ => false,
-    };
-    global && !special
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn special_addresses_are_not_public() {
-        for text in [
-            "0.0.0.0",
-            "0.1.2.3",
-            "10.0.0.1",
-            "100.64.0.1",
-            "100.127.255.255",
-            "127.0.0.1",
-            "127.255.255.254",
-            "169.254.169.254",
-            "172.16.0.1",
-            "172.31.255.255",
-            "192.0.0.1",
-            "192.0.2.1",
-            "192.88.99.1",
-            "192.168.1.1",
-            "198.18.0.1",
-            "198.19.255.255",
-            "198.51.100.1",
-            "203.0.113.1",
-            "224.0.0.1",
-            "239.255.255.255",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:127.0.0.1",
-            "::ffff:8.8.8.8",
-            "::127.0.0.1",
-            "64:ff9b::7f00:1",
-            "64:ff9b:1::1",
-            "100::1",
-            "2001::1",
-            "2001:1ff::1",
-            "2001:db8::1",
-            "2002:7f00:1::",
-            "3fff::1",
-            "5f00::1",
-            "fc00::1",
-            "fd00:ec2::254",
-            "fe80::1",
-            "fec0::1",
-            "ff02::1",
-        ] {
-            assert!(!is_public(text.parse().unwrap()), "{text}");
-        }
-    }
-
-    #[test]
-    fn ordinary_addresses_are_public() {
-        for text in [
-            "1.1.1.1",
-            "8.8.8.8",
-            "100.63.0.1",
-            "100.128.0.1",
-            "172.15.0.1",
-            "172.32.0.1",
-            "192.0.1.1",
-            "198.20.0.1",
-            "223.255.255.255",
-            "2001:200::1",
-            "2001:4860:4860::8888",
-            "2606:4700::1111",
-            "2a00:1450::1",
-            "3fff:1000::1",
-        ] {
-            assert!(is_public(text.parse().unwrap()), "{text}");
-        }
-    }
 
     #[test]
     fn urls_are_checked_in_every_notation() {

@@ -1,5 +1,7 @@
 //! The lists of a table: of texts, of integers, of tables. A wrong item is reported with its index, the others are read.
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::ops::RangeInclusive;
 
 use super::{Section, as_integer};
@@ -7,30 +9,34 @@ use crate::input::problem::Broken;
 use crate::input::tree::Tree;
 
 impl<'d> Section<'d> {
-    /// A list of texts, each of which `parse` accepts. With a wrong one the others are still read.
-    pub(crate) fn texts<T, E: Into<Broken>>(
+    /// A list of integers within `range`.
+    pub(crate) fn integers(&self, key: &'static str, range: RangeInclusive<u64>) -> Option<Vec<u64>> {
+        self.items(key, |place, item| self.integer_at(place, item, range.clone()))
+    }
+
+    /// As [`Section::integers`], each of them once.
+    pub(crate) fn set_of_integers(&self, key: &'static str, range: RangeInclusive<u64>) -> Option<Vec<u64>> {
+        let mut seen = HashSet::new();
+        self.items(key, |place, item| {
+            let value = self.integer_at(place.clone(), item, range.clone())?;
+            self.first(place, seen.insert(value)).then_some(value)
+        })
+    }
+
+    /// A list of texts, each of which `parse` accepts, each value once. With a wrong one the others are still read.
+    pub(crate) fn set_of_texts<T: Clone + Eq + Hash, E: Into<Broken>>(
         &self,
         key: &'static str,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<Vec<T>> {
-        let items = self.list(key)?.iter().enumerate();
-        let read = items.filter_map(|(index, item)| match item {
-            Tree::Text(text) => {
-                parse(text).map_err(|rule| self.source.problem(self.item(key, index), rule)).ok()
-            }
-            _ => self.wrong_type(self.item(key, index), "a text", item),
-        });
-        Some(read.collect())
-    }
-
-    /// A list of integers within `range`.
-    pub(crate) fn integers(&self, key: &'static str, range: RangeInclusive<u64>) -> Option<Vec<u64>> {
-        let items = self.list(key)?.iter().enumerate();
-        let read = items.filter_map(|(index, item)| match as_integer(item) {
-            Some(value) => self.in_range(self.item(key, index), value, range.clone()),
-            None => self.wrong_type(self.item(key, index), "an integer", item),
-        });
-        Some(read.collect())
+        let mut seen = HashSet::new();
+        self.items(key, |place, item| {
+            let Tree::Text(text) = item else {
+                return self.source.wrong_type(place, "a text", item);
+            };
+            let value = parse(text).map_err(|rule| self.source.problem(place.clone(), rule)).ok()?;
+            self.first(place, seen.insert(value.clone())).then_some(value)
+        })
     }
 
     /// A list of tables (`[[key]]`), if it is there. At most `most`.
@@ -41,7 +47,7 @@ impl<'d> Section<'d> {
         }
         let read = items.iter().enumerate().filter_map(|(index, item)| match item {
             Tree::Table(table) => Some(Section::new(self.source, self.item(key, index), Some(table), None)),
-            _ => self.wrong_type(self.item(key, index), "a table", item),
+            _ => self.source.wrong_type(self.item(key, index), "a table", item),
         });
         Some(read.collect())
     }
@@ -62,5 +68,28 @@ impl<'d> Section<'d> {
             Tree::List(items) => Some(items.as_slice()),
             _ => None,
         })
+    }
+
+    fn items<T>(
+        &self,
+        key: &'static str,
+        mut read: impl FnMut(String, &'d Tree) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = self.list(key)?.iter().enumerate();
+        Some(items.filter_map(|(index, item)| read(self.item(key, index), item)).collect())
+    }
+
+    fn integer_at(&self, place: String, item: &Tree, range: RangeInclusive<u64>) -> Option<u64> {
+        match as_integer(item) {
+            Some(value) => self.in_range(place, value, range),
+            None => self.source.wrong_type(place, "an integer", item),
+        }
+    }
+
+    fn first(&self, place: String, first: bool) -> bool {
+        if !first {
+            self.source.problem(place, Broken::new("duplicate", "is listed twice"));
+        }
+        first
     }
 }

@@ -1,0 +1,135 @@
+//! A trunk's own fields, and the webhook, which applications have too.
+
+use trunk_admission::model::{AuthMode, Kind};
+
+use super::limits;
+use crate::domain::{Limits, ManagedBy, Stamp, Transport, Trunk, Webhook, WebhookMethod};
+use crate::input::problem::Broken;
+use crate::input::rules;
+use crate::input::section::{Given, Section};
+use crate::secret::WebhookSecret;
+use crate::webhook::UrlRules;
+
+/// What a trunk may do that names no limits.
+pub(crate) const DEFAULT_LIMITS: Limits =
+    Limits { cps: Some(2.0), cps_burst: None, concurrent_calls: Some(10) };
+/// SIP answers after which another gateway may be tried.
+pub(crate) const FAILOVER_CODES: std::ops::RangeInclusive<u64> = 400..=699;
+
+/// A trunk or application about which nothing was said yet.
+pub(crate) fn new(id: String, kind: Kind, managed_by: ManagedBy) -> Trunk {
+    Trunk {
+        id,
+        account: None,
+        kind,
+        name: String::new(),
+        description: String::new(),
+        enabled: kind == Kind::Trunk,
+        auth_mode: AuthMode::default(),
+        limits: DEFAULT_LIMITS,
+        allowed_regions: None,
+        transport: Transport::default(),
+        secure: false,
+        failover_codes: None,
+        inbound_user: None,
+        password_auth: false,
+        ip_acls: Vec::new(),
+        credentials: Vec::new(),
+        origination_uris: Vec::new(),
+        webhook: None,
+        managed_by,
+        stamp: Stamp::default(),
+    }
+}
+
+/// What a table says about a trunk itself.
+pub(crate) fn trunk(section: &Section<'_>, trunk: &mut Trunk) {
+    if let Some(name) = section.parsed("name", rules::text) {
+        trunk.name = name;
+    }
+    if let Some(description) = section.parsed("description", rules::text) {
+        trunk.description = description;
+    }
+    if let Some(enabled) = section.boolean("enabled") {
+        trunk.enabled = enabled;
+    }
+    if let Some(mode) = section.parsed("authMode", rules::auth_mode) {
+        trunk.auth_mode = mode;
+    }
+    limits::limits(section, limits::KEYS, &mut trunk.limits, DEFAULT_LIMITS);
+    let regions = section.given("allowedRegions", |section, key| section.set_of_texts(key, rules::region));
+    trunk.allowed_regions = regions.over(trunk.allowed_regions.take());
+    if let Some(transport) = section.parsed("transport", rules::transport) {
+        trunk.transport = transport;
+    }
+    if let Some(secure) = section.boolean("secure") {
+        trunk.secure = secure;
+    }
+    let codes = section.given("failoverCodes", |section, key| {
+        let codes = section.set_of_integers(key, FAILOVER_CODES)?;
+        Some(codes.into_iter().map(|code| code as u16).collect())
+    });
+    trunk.failover_codes = codes.over(trunk.failover_codes.take());
+}
+
+/// Where a webhook's signing key comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// It is written beside the URL.
+    Written,
+    /// The first URL brings a new one.
+    Made,
+}
+
+/// What a table says about the webhook; a new signing key, to be shown once.
+pub(crate) fn webhook(
+    section: &Section<'_>,
+    trunk: &mut Trunk,
+    rules: UrlRules,
+    key: Key,
+) -> Option<WebhookSecret> {
+    let url = section.given("webhookUrl", |section, key| {
+        section.parsed(key, |text| rules.check(text).map_err(|rule| Broken::new("invalid_webhook_url", rule)))
+    });
+    let method = section.parsed("webhookMethod", rules::webhook_method);
+    let written = match key {
+        Key::Written => section.parsed("webhookSecret", rules::webhook_secret),
+        Key::Made => None,
+    };
+    if key == Key::Written {
+        match (section.has("webhookUrl"), section.has("webhookSecret")) {
+            (true, false) => {
+                section.problem("webhookSecret", Broken::new("required", "is required with webhookUrl"))
+            }
+            (false, true) => {
+                section.problem("webhookUrl", Broken::new("required", "is required with webhookSecret"))
+            }
+            _ => {}
+        }
+    }
+    let mut made = None;
+    match url {
+        Given::Absent => {}
+        Given::Null => trunk.webhook = None,
+        Given::Value(url) => {
+            let (known_method, known_secret) =
+                trunk.webhook.take().map(|webhook| (webhook.method, webhook.secret)).unzip();
+            let secret = written.or(known_secret).unwrap_or_else(|| {
+                // An unsigned event could be anybody's.
+                let secret = WebhookSecret::random();
+                made = Some(secret.clone());
+                secret
+            });
+            let method = known_method.unwrap_or(WebhookMethod::default());
+            trunk.webhook = Some(Webhook { url, method, secret });
+        }
+    }
+    match (&mut trunk.webhook, method) {
+        (Some(webhook), Some(method)) => webhook.method = method,
+        (None, Some(_)) if !section.has("webhookUrl") => {
+            section.problem("webhookUrl", Broken::new("required", "is required with webhookMethod"));
+        }
+        _ => {}
+    }
+    made
+}
