@@ -20,6 +20,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
 use crate::events::{self, Ingest};
 use crate::http::{self, Server};
+use crate::kamailio::keeper::{self, Keeper};
+use crate::kamailio::{self, preflight, rpc};
 use crate::logging::LevelHandle;
 use crate::metrics::Metrics;
 use crate::publish::Handle;
@@ -73,12 +75,14 @@ impl Daemon {
         let address = listener.local_addr().context("reading the bound address")?;
 
         let store = open_store(&config)?;
+        check_kamailio(&*store, &config).await?;
         let publish = Handle::start(config.publish.clone(), Arc::clone(&clock), Arc::clone(&status));
         let publish = publish.context("opening the shared memory")?;
         let (writer, mut publishing) = change::new(change::Deps {
             store: Arc::clone(&store),
             publish,
             capacity: config.publish.capacity,
+            kamailio: config.kamailio.limits(),
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
             status: Arc::clone(&status),
@@ -88,6 +92,7 @@ impl Daemon {
         let (webhooks, webhook_settings) = watch::channel(config.webhooks.clone());
         let wakes = Wakes::default();
         let (grace, shm) = (config.grace, config.publish.dir.clone());
+        let keeper = keeper(&config, &store, writer.stored(), &clock, &metrics, &status);
         let deps = reload::Deps {
             path,
             writer,
@@ -128,6 +133,9 @@ impl Daemon {
         spawn("reload", Box::pin(reloader.run(stop.clone())));
         spawn("events", Box::pin(ingest.run(stop.clone())));
         spawn("webhooks", Box::pin(dispatcher.run(stop.clone())));
+        if let Some(keeper) = keeper {
+            spawn("kamailio", Box::pin(keeper.run(stop.clone())));
+        }
         spawn("http", Box::pin(server.run(stop.clone())));
         Ok(Daemon { address, status, store, reload, stop, failed, tracker, grace })
     }
@@ -169,6 +177,54 @@ fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
     let file = dir.join(DATABASE);
     let store = SqliteStore::open(&file).with_context(|| format!("opening {}", file.display()))?;
     Ok(Arc::new(store))
+}
+
+/// Kamailio's tables say what the configuration says, or are made to.
+async fn check_kamailio(store: &dyn Store, config: &Config) -> Result<()> {
+    let checked = store.check_kamailio(config.publish.capacity).await;
+    if checked.context("comparing Kamailio's tables with the configuration")? {
+        tracing::warn!("Kamailio's tables were not those of the configuration; they were written anew");
+    }
+    let written = store.kamailio().await.context("reading what Kamailio's tables hold")?;
+    for refusal in preflight::check(&written.load, &config.kamailio.limits()) {
+        tracing::error!("{refusal}; changes that make it worse will be refused");
+    }
+    Ok(())
+}
+
+/// Whoever keeps Kamailio's memory as the tables are; nobody, if it has loaded none or cannot be asked.
+fn keeper(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    changed: watch::Receiver<i64>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+    status: &Arc<Status>,
+) -> Option<Keeper> {
+    let kamailio::Settings { rpc_socket, tables, .. } = &config.kamailio;
+    if tables.is_empty() {
+        return None;
+    }
+    let Some(socket) = rpc_socket else {
+        tracing::warn!(
+            "kamailio.reload names tables, but there is no kamailio.rpc_socket: nobody reloads them"
+        );
+        return None;
+    };
+    // Kamailio must be able to write to our end, so that lies where it finds the image too.
+    let replies = config.publish.dir.join("rpc-answers");
+    let place = rpc::Place { socket: socket.clone(), replies, group: config.publish.group };
+    Some(Keeper::new(keeper::Deps {
+        client: rpc::Client::new(place),
+        tables: tables.clone(),
+        spacing: config.kamailio.spacing(),
+        look_every: keeper::LOOK_EVERY,
+        source: Arc::new(Arc::clone(store)),
+        changed,
+        clock: Arc::clone(clock),
+        metrics: metrics.clone(),
+        status: Arc::clone(status),
+    }))
 }
 
 fn warn_of_dangers(config: &Config) {

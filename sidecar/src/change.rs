@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
 use crate::clock::Clock;
 use crate::difference::Line;
 use crate::domain::{Account, Millis, Stamp, Token, Trunk, settle_trunk};
+use crate::kamailio::preflight::Limits;
 use crate::metrics::Metrics;
 use crate::publish::{Capacity, Handle};
 use crate::status::Status;
@@ -32,6 +33,8 @@ pub struct Deps {
     pub publish: Handle,
     /// How many things have room in shared memory.
     pub capacity: Capacity,
+    /// What Kamailio can hold.
+    pub kamailio: Limits,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Counts.
@@ -44,11 +47,13 @@ pub struct Deps {
 pub fn new(deps: Deps) -> (Writer, Publishing) {
     let (queue, committed) = mpsc::unbounded_channel();
     let (tell, progress) = watch::channel(Progress::default());
-    let Deps { store, publish, capacity, clock, metrics, status } = deps;
+    let Deps { store, publish, capacity, kamailio, clock, metrics, status } = deps;
     let publishing =
         Publishing::new(Arc::clone(&store), publish, metrics.clone(), Arc::clone(&status), committed, tell);
+    let (stored, _) = watch::channel(0);
     let turn = Arc::new(Mutex::new(()));
-    let shared = Arc::new(Shared { store, capacity, clock, metrics, status, queue, progress });
+    let shared =
+        Arc::new(Shared { store, capacity, kamailio, clock, metrics, status, queue, progress, stored });
     (Writer { turn, shared }, publishing)
 }
 
@@ -71,11 +76,13 @@ pub struct Writer {
 struct Shared {
     store: Arc<dyn Store>,
     capacity: Capacity,
+    kamailio: Limits,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     status: Arc<Status>,
     queue: mpsc::UnboundedSender<Committed>,
     progress: watch::Receiver<Progress>,
+    stored: watch::Sender<i64>,
 }
 
 /// What a commit came to.
@@ -136,6 +143,11 @@ impl Writer {
         if progress.wait_for(|progress| progress.published >= revision).await.is_err() {
             std::future::pending().await
         }
+    }
+
+    /// Moves with every revision that is stored.
+    pub fn stored(&self) -> watch::Receiver<i64> {
+        self.shared.stored.subscribe()
     }
 
     /// How far publishing is.
@@ -226,10 +238,11 @@ impl Session {
 
     async fn finish(self, write: Write) -> Result<Receipt, StoreError> {
         let Session { turn, shared, base, stamp } = self;
-        let terms = Terms { base, stamp, capacity: shared.capacity };
+        let terms = Terms { base, stamp, capacity: shared.capacity, kamailio: shared.kamailio };
         let committed = shared.watch(shared.store.commit(write, terms).await)?;
         let receipt = Receipt { revision: committed.revision, lines: committed.lines.clone() };
         shared.status.update(|state| state.stored_revision = Some(committed.revision));
+        shared.stored.send_replace(committed.revision);
         // Nobody takes it while the daemon stops; the next start publishes all that is stored.
         let _ = shared.queue.send(committed);
         drop(turn);

@@ -18,6 +18,7 @@ use crate::status::Status;
 use crate::store::{Effect, Reused, Snapshot};
 
 pub use table::TableError;
+pub(crate) use table::trunk as image_of;
 use worker::{Job, Worker};
 
 /// Where the image goes and how much fits.

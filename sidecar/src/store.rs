@@ -14,6 +14,9 @@ use std::pin::Pin;
 use uuid::Uuid;
 
 use crate::domain::{Account, AuditEntry, IdempotencyRecord, ManagedBy, Millis, Token};
+use crate::kamailio::mark;
+use crate::kamailio::preflight::Refusal;
+use crate::publish::Capacity;
 pub use lists::{AuditFilter, Listed, Page, TrunkFilter};
 pub use rows::{
     AttemptRecord, Backlog, Batch, CallRecord, Delivery, Due, EndpointId, Orphan, Placed, PlacedTrunk,
@@ -65,6 +68,9 @@ pub enum StoreError {
     /// A rule between objects is broken, such as an owner that does not exist.
     #[error("the change contradicts what is stored: {0}")]
     Contradiction(String),
+    /// Kamailio could not hold the tables after it.
+    #[error("{}", join(.0))]
+    Kamailio(Vec<Refusal>),
     /// The operating system said no.
     #[error("reading or writing the database: {0}")]
     Io(String),
@@ -96,8 +102,8 @@ pub struct Managed {
     pub by: ManagedBy,
 }
 
-fn join(managed: &[Managed]) -> String {
-    managed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+fn join(items: &[impl ToString]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// A place that keeps everything.
@@ -116,6 +122,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Conflict`] if the newest revision is not the terms' base; others as they say.
     fn commit(&self, write: Write, terms: Terms) -> Answer<'_, Committed>;
+
+    /// What Kamailio's tables hold.
+    fn kamailio(&self) -> Answer<'_, mark::Written>;
+
+    /// Compares Kamailio's tables with the configuration, and writes them anew if they differ. Whether they did.
+    fn check_kamailio(&self, capacity: Capacity) -> Answer<'_, bool>;
 
     /// One account.
     fn account(&self, id: String) -> Answer<'_, Option<Placed<Account>>>;

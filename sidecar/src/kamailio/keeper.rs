@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::commands::Table;
 use super::health::States;
-use super::mark::{Kind, Load};
+use super::mark::{Kind, Load, Written};
 use super::readback::{Reader, Verdict};
 use super::rpc::{Client, RpcError};
 use crate::clock::Clock;
 use crate::domain::Millis;
 use crate::metrics::Metrics;
 use crate::status::{Status, TableStatus};
-use crate::store::{Answer, StoreError};
+use crate::store::{Answer, Store, StoreError};
 
 /// How long a change waits for others to come with it.
 const COALESCE: Duration = Duration::from_millis(100);
@@ -38,19 +38,16 @@ const WAITING: &str = "waiting";
 const DIFFERS: &str = "differs";
 const UNKNOWN: &str = "unknown";
 
-/// What the tables in the database hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// The revision that they belong to.
-    pub revision: i64,
-    /// Their rows.
-    pub load: Load,
-}
-
-/// Where that is known.
+/// Where it is known what the tables in the database hold.
 pub trait Source: Send + Sync + 'static {
     /// What the tables hold now.
     fn written(&self) -> Answer<'_, Written>;
+}
+
+impl Source for Arc<dyn Store> {
+    fn written(&self) -> Answer<'_, Written> {
+        self.kamailio()
+    }
 }
 
 /// What the keeper needs.

@@ -54,6 +54,15 @@ pub struct Load {
     pub destinations: Tally,
 }
 
+/// What the tables in the database hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The revision that they belong to.
+    pub revision: i64,
+    /// Their rows.
+    pub load: Load,
+}
+
 impl Load {
     /// The tally of a kind.
     pub fn of(&self, kind: Kind) -> &Tally {

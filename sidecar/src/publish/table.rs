@@ -72,7 +72,8 @@ fn account(placed: Placed<Account>, room: Capacity) -> Result<model::Account, Ta
     })
 }
 
-fn trunk(placed: PlacedTrunk, room: Capacity) -> Result<model::Trunk, TableError> {
+/// A trunk as the image has it, and Kamailio's tables too.
+pub(crate) fn trunk(placed: PlacedTrunk, room: Capacity) -> Result<model::Trunk, TableError> {
     let PlacedTrunk { item: trunk, live, gateways, account } = placed;
     if let (Some(owner), None) = (&trunk.account, account) {
         return Err(TableError::Account { id: trunk.id, account: owner.clone() });

@@ -7,6 +7,7 @@ mod calls;
 mod commit;
 mod configuration;
 mod ingest;
+mod kamailio;
 mod lane;
 mod lists;
 mod live_index;
@@ -30,6 +31,8 @@ use super::{
     Page, Placed, PlacedTrunk, Snapshot, Store, StoreError, Terms, TrunkFilter, Write, Written,
 };
 use crate::domain::{Account, AuditEntry, IdempotencyRecord, Millis, Token};
+use crate::kamailio::mark as kamailio_mark;
+use crate::publish::Capacity;
 use configuration::Which;
 use lane::Lane;
 
@@ -131,6 +134,14 @@ impl Store for SqliteStore {
 
     fn commit(&self, write: Write, terms: Terms) -> Answer<'_, Committed> {
         self.run(move |db| commit::commit(db, write, terms))
+    }
+
+    fn kamailio(&self) -> Answer<'_, kamailio_mark::Written> {
+        self.read(kamailio::written)
+    }
+
+    fn check_kamailio(&self, capacity: Capacity) -> Answer<'_, bool> {
+        self.run(move |db| kamailio::check(db, capacity))
     }
 
     fn account(&self, id: String) -> Answer<'_, Option<Placed<Account>>> {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{Placed, PlacedTrunk};
 use crate::difference::Line;
 use crate::domain::{Account, Actor, IdempotencyRecord, Node, Stamp, Token, Trunk};
+use crate::kamailio::preflight::Limits;
 use crate::publish::Capacity;
 
 /// One change. Each is whole: what it does not name is gone.
@@ -50,6 +51,8 @@ pub struct Terms {
     pub stamp: Stamp,
     /// How many things have room in shared memory.
     pub capacity: Capacity,
+    /// What Kamailio can hold.
+    pub kamailio: Limits,
 }
 
 /// What a write came to.

@@ -11,8 +11,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use trunkd::kamailio::keeper::{Source, Written};
-use trunkd::kamailio::mark::Load;
+use trunkd::kamailio::keeper::Source;
+use trunkd::kamailio::mark::{Load, Written};
 use trunkd::kamailio::rows::{self, Address, Destination, Place};
 use trunkd::store::Answer;
 

@@ -17,6 +17,7 @@ mod delivery;
 mod kamailio_fake;
 mod kamailio_keeper;
 mod kamailio_rows;
+mod kamailio_store;
 mod kills;
 mod outbox;
 mod publishing;

@@ -10,6 +10,7 @@ use trunkd::call::{Initiated, Report};
 use trunkd::config::{self, Config};
 use trunkd::difference::Plan;
 use trunkd::domain::{Actor, Stamp};
+use trunkd::kamailio::preflight::Limits;
 use trunkd::publish::Capacity;
 use trunkd::store::sqlite::SqliteStore;
 use trunkd::store::{Batch, CallRecord, Change, Committed, Store, StoreError, Terms, Write};
@@ -91,7 +92,8 @@ pub(crate) async fn commit(
     capacity: Capacity,
 ) -> Result<Committed, StoreError> {
     let write = Write { actor: Actor::Files, request_id: "test".into(), changes, idempotency: None };
-    store.commit(write, Terms { base, stamp: Stamp::new(5, base + 1), capacity }).await
+    let kamailio = Limits { address: true, dispatcher: true, max_subnets: 100, pkg_mb: 8 };
+    store.commit(write, Terms { base, stamp: Stamp::new(5, base + 1), capacity, kamailio }).await
 }
 
 /// A trunk file of one trunk that takes calls from loopback and reports to `url`.

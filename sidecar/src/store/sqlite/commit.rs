@@ -5,6 +5,7 @@
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use uuid::Uuid;
 
+use super::kamailio::Tables;
 use super::{configuration, live_index, put, text, tokens};
 use crate::difference::{Line, Verb};
 use crate::domain::audit::{self, Fields};
@@ -30,14 +31,16 @@ pub(super) fn commit(db: &Transaction<'_>, write: Write, terms: Terms) -> Result
     let (revision, now_ms) = (terms.stamp.revision, terms.stamp.updated_ms);
     let row = params![revision, now_ms, actor.to_string(), request_id];
     db.prepare_cached("INSERT INTO config_revisions VALUES (?1, ?2, ?3, ?4, '')")?.execute(row)?;
-    let mut work = Work { db, actor, terms, done: Done::default() };
+    let tables = Tables::open(db, terms.capacity)?;
+    let mut work = Work { db, actor, terms, tables, done: Done::default() };
     for change in changes {
         work.change(change)?;
     }
-    let Done { effects, reused, lines, managed } = work.done;
+    let Work { tables, done: Done { effects, reused, lines, managed }, .. } = work;
     if !managed.is_empty() {
         return Err(StoreError::Managed(managed));
     }
+    tables.close(&terms.kamailio)?;
     let mut summary = lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     summary.truncate(summary.floor_char_boundary(MAX_SUMMARY_BYTES));
     db.prepare_cached("UPDATE config_revisions SET summary = ?2 WHERE revision = ?1")?
@@ -53,6 +56,7 @@ struct Work<'a> {
     db: &'a Transaction<'a>,
     actor: Actor,
     terms: Terms,
+    tables: Tables<'a>,
     done: Done,
 }
 
@@ -87,6 +91,7 @@ impl Work<'_> {
     fn put_node(&mut self, node: Node) -> Result<(), StoreError> {
         let before = configuration::node(self.db)?;
         put::node(self.db, &node)?;
+        self.tables.node(&node)?;
         let entry = Entry { kind: "node", id: &node.name, account: None };
         match &before {
             None => self.added(entry, audit::node(&node), None)?,
@@ -107,6 +112,9 @@ impl Work<'_> {
         }
         settle(&mut account, before.as_ref(), self.terms.stamp);
         put::account(self.db, &account)?;
+        if before.as_ref().is_some_and(|before| before.enabled != account.enabled) {
+            self.tables.account(&account.id, account.enabled)?;
+        }
         let live = self.place(PlaceKind::Account, &account.id, self.terms.capacity.accounts)?;
         let entry = Entry { kind: "account", id: &account.id, account: Some(&account.id) };
         match &before {
@@ -160,6 +168,7 @@ impl Work<'_> {
             }
         }
         let placed = PlacedTrunk { item: trunk, live, gateways, account: owner };
+        self.tables.trunk(&placed)?;
         self.done.effects.push(Effect::Trunk(Box::new(placed)));
         Ok(())
     }
@@ -175,6 +184,7 @@ impl Work<'_> {
         }
         self.db.prepare_cached("DELETE FROM trunks WHERE trunk_id = ?1")?.execute([&id])?;
         live_index::free(self.db, PlaceKind::Trunk, &id, self.terms.stamp)?;
+        self.tables.trunk_gone(&id)?;
         for gateway in &before.origination_uris {
             self.free_gateway(&id, &gateway.uri)?;
         }

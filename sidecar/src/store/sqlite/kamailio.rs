@@ -1,0 +1,356 @@
+//! Kamailio's stock tables, written with the trunks that they are made of, in the same transaction.
+//!
+//! What a trunk's rows are is `crate::kamailio::rows`' business; here they are put in place of those that it had, and only where
+//! they differ. How much there is of each kind, and the mark of it, moves along. Must never leave a row of a trunk that
+//! is gone, nor a mark that is not that of the rows.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use rusqlite::{Row, Transaction, params};
+
+use super::configuration::{self, Which};
+use super::text::damaged;
+use crate::domain::Node;
+use crate::kamailio::mark::{Kind, Load, Tally, Written};
+use crate::kamailio::preflight::{self, Limits};
+use crate::kamailio::rows::{self, Address, Context, Destination, Place, Rows, Subscriber};
+use crate::publish::{self, Capacity};
+use crate::store::{PlacedTrunk, StoreError};
+
+/// Whose rows the marks are.
+const NOBODY: &str = "";
+
+/// The tables during one write.
+pub(super) struct Tables<'a> {
+    db: &'a Transaction<'a>,
+    capacity: Capacity,
+    node: Option<Node>,
+    /// Which accounts are enabled, as far as that was asked.
+    enabled: HashMap<String, bool>,
+    load: Load,
+    was: Load,
+}
+
+impl<'a> Tables<'a> {
+    pub(super) fn open(db: &'a Transaction<'a>, capacity: Capacity) -> Result<Tables<'a>, StoreError> {
+        let load = load(db)?;
+        let node = configuration::node(db)?;
+        Ok(Tables { db, capacity, node, enabled: HashMap::new(), load, was: load })
+    }
+
+    /// Brings the rows of a trunk to what it is now.
+    pub(super) fn trunk(&mut self, placed: &PlacedTrunk) -> Result<(), StoreError> {
+        let rows = self.rows(placed)?;
+        self.put(&placed.item.id, &rows)
+    }
+
+    /// Takes the rows of a trunk away.
+    pub(super) fn trunk_gone(&mut self, id: &str) -> Result<(), StoreError> {
+        self.put(id, &Rows::default())
+    }
+
+    /// An account was switched on or off.
+    pub(super) fn account(&mut self, id: &str, enabled: bool) -> Result<(), StoreError> {
+        self.enabled.insert(id.to_owned(), enabled);
+        let mut select = self.db.prepare_cached("SELECT trunk_id FROM trunks WHERE account_id = ?1")?;
+        let trunks: Vec<String> = select.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for trunk in trunks {
+            if let Some(placed) = configuration::trunk(self.db, &trunk)? {
+                self.trunk(&placed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The node is another: where it stands and what its domains are called is in every trunk's rows.
+    pub(super) fn node(&mut self, node: &Node) -> Result<(), StoreError> {
+        let matters = |node: &Node| (node.region, node.base_domain.clone(), node.inbound_host.clone());
+        let same = self.node.as_ref().map(matters) == Some(matters(node));
+        self.node = Some(node.clone());
+        if same { Ok(()) } else { self.rewrite() }
+    }
+
+    /// Writes everything anew.
+    fn rewrite(&mut self) -> Result<(), StoreError> {
+        self.db.execute_batch("DELETE FROM subscriber; DELETE FROM address; DELETE FROM dispatcher;")?;
+        self.load = Load::default();
+        for placed in configuration::snapshot(self.db, Which::All)?.trunks {
+            let rows = self.rows(&placed)?;
+            self.insert(&placed.item.id, &rows)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the write: counts and marks are brought up to date, and what Kamailio could not hold is refused.
+    pub(super) fn close(self, limits: &Limits) -> Result<(), StoreError> {
+        if self.load == self.was {
+            return Ok(());
+        }
+        // What is too much already may get less.
+        let refusals = preflight::check(&self.load, limits);
+        if !refusals.is_empty() && !is_less(&self.load, &self.was) {
+            return Err(StoreError::Kamailio(refusals));
+        }
+        self.write_load()
+    }
+
+    fn write_load(&self) -> Result<(), StoreError> {
+        let sql = "UPDATE kamailio_load SET row_count = ?2, characters = ?3, hash_sum = ?4 WHERE kind = ?1";
+        let mut update = self.db.prepare_cached(sql)?;
+        for kind in Kind::ALL {
+            let Tally { rows, characters, sum } = *self.load.of(kind);
+            update.execute(params![
+                kind.word(),
+                rows.cast_signed(),
+                characters.cast_signed(),
+                sum.to_be_bytes()
+            ])?;
+        }
+        for table in ["address", "dispatcher"] {
+            self.db.prepare_cached(&format!("DELETE FROM {table} WHERE trunk_id = ?1"))?.execute([NOBODY])?;
+        }
+        self.insert_address(NOBODY, &rows::address_mark(&self.load.address_mark()))?;
+        self.insert_destination(NOBODY, &rows::destination_mark(&self.load.destination_mark()))
+    }
+
+    fn rows(&mut self, placed: &PlacedTrunk) -> Result<Rows, StoreError> {
+        // Before the first node there is no domain that a trunk could have.
+        let Some(node) = self.node.clone() else { return Ok(Rows::default()) };
+        let account_enabled = match &placed.item.account {
+            None => true,
+            Some(id) => self.is_enabled(id)?,
+        };
+        let trunk = publish::image_of(placed.clone(), self.capacity);
+        let trunk = trunk.map_err(|error| StoreError::Other(error.to_string()))?;
+        let context = Context {
+            region: node.region,
+            base_domain: &node.base_domain,
+            inbound_host: &node.inbound_host,
+            account_enabled,
+        };
+        let rows = rows::rows(&trunk, &context);
+        match preflight::faults(&rows).first() {
+            None => Ok(rows),
+            Some(fault) => Err(StoreError::Other(format!("trunk {}: {fault}", trunk.id))),
+        }
+    }
+
+    fn is_enabled(&mut self, account: &str) -> Result<bool, StoreError> {
+        if let Some(&known) = self.enabled.get(account) {
+            return Ok(known);
+        }
+        let sql = "SELECT coalesce((SELECT enabled FROM accounts WHERE account_id = ?1), false)";
+        let enabled = self.db.prepare_cached(sql)?.query_row([account], |row| row.get(0))?;
+        self.enabled.insert(account.to_owned(), enabled);
+        Ok(enabled)
+    }
+
+    /// Each table by itself: what did not change keeps its rows.
+    fn put(&mut self, trunk: &str, wanted: &Rows) -> Result<(), StoreError> {
+        let Rows { subscribers, addresses, destinations } = rows_of(self.db, trunk)?;
+        let mut new = Rows::default();
+        if !same(&subscribers, &wanted.subscribers, |row| (row.username.clone(), row.domain.clone())) {
+            self.delete("subscriber", trunk)?;
+            new.subscribers.clone_from(&wanted.subscribers);
+        }
+        if !same(&addresses, &wanted.addresses, Clone::clone) {
+            self.delete("address", trunk)?;
+            addresses.iter().for_each(|row| self.load.remove_address(row));
+            new.addresses.clone_from(&wanted.addresses);
+        }
+        if !same(&destinations, &wanted.destinations, Clone::clone) {
+            self.delete("dispatcher", trunk)?;
+            destinations.iter().for_each(|row| self.load.remove_destination(row));
+            new.destinations.clone_from(&wanted.destinations);
+        }
+        self.insert(trunk, &new)
+    }
+
+    fn delete(&self, table: &str, trunk: &str) -> Result<(), StoreError> {
+        self.db.prepare_cached(&format!("DELETE FROM {table} WHERE trunk_id = ?1"))?.execute([trunk])?;
+        Ok(())
+    }
+
+    fn insert(&mut self, trunk: &str, rows: &Rows) -> Result<(), StoreError> {
+        let sql = "INSERT INTO subscriber (username, domain, ha1, trunk_id) VALUES (?1, ?2, ?3, ?4)";
+        for Subscriber { username, domain, ha1 } in &rows.subscribers {
+            self.db.prepare_cached(sql)?.execute(params![username, domain, ha1, trunk])?;
+        }
+        for row in &rows.addresses {
+            self.insert_address(trunk, row)?;
+            self.load.add_address(row);
+        }
+        for row in &rows.destinations {
+            self.insert_destination(trunk, row)?;
+            self.load.add_destination(row);
+        }
+        Ok(())
+    }
+
+    fn insert_address(&self, trunk: &str, row: &Address) -> Result<(), StoreError> {
+        let sql = "INSERT INTO address (grp, ip_addr, mask, tag, trunk_id) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let values = params![row.group, row.place.text(), row.place.mask(), row.tag, trunk];
+        self.db.prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    fn insert_destination(&self, trunk: &str, row: &Destination) -> Result<(), StoreError> {
+        let sql = "INSERT INTO dispatcher (setid, destination, flags, attrs, description, trunk_id)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?5)";
+        self.db.prepare_cached(sql)?.execute(params![row.set, row.uri, row.flags, row.attrs, trunk])?;
+        Ok(())
+    }
+}
+
+/// Whether nothing got more.
+fn is_less(now: &Load, was: &Load) -> bool {
+    let fits =
+        |kind| now.of(kind).rows <= was.of(kind).rows && now.of(kind).characters <= was.of(kind).characters;
+    Kind::ALL.into_iter().all(fits)
+}
+
+fn same<T: PartialEq, K: Ord>(a: &[T], b: &[T], key: impl Fn(&T) -> K) -> bool {
+    let sorted = |rows: &[T]| {
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|&index| key(&rows[index]));
+        order
+    };
+    a.len() == b.len() && sorted(a).into_iter().zip(sorted(b)).all(|(i, j)| a[i] == b[j])
+}
+
+/// What the tables hold, and the revision that it belongs to.
+pub(super) fn written(db: &Transaction<'_>) -> Result<Written, StoreError> {
+    Ok(Written { revision: configuration::revision(db)?, load: load(db)? })
+}
+
+fn load(db: &Transaction<'_>) -> Result<Load, StoreError> {
+    let mut load = Load::default();
+    let mut select =
+        db.prepare_cached("SELECT row_count, characters, hash_sum FROM kamailio_load WHERE kind = ?1")?;
+    for kind in Kind::ALL {
+        *load.of_mut(kind) = select.query_row([kind.word()], |row| {
+            let (rows, characters): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let (rows, characters) = (rows.cast_unsigned(), characters.cast_unsigned());
+            Ok(Tally { rows, characters, sum: u128::from_be_bytes(row.get(2)?) })
+        })?;
+    }
+    Ok(load)
+}
+
+/// Compares the tables with the trunks, row by row, and writes them anew if anybody else has touched them, or if they were
+/// never written. Whether that was needed.
+pub(super) fn check(db: &Transaction<'_>, capacity: Capacity) -> Result<bool, StoreError> {
+    let mut tables = Tables::open(db, capacity)?;
+    let mut wanted = Content::default();
+    for placed in configuration::snapshot(db, Which::All)?.trunks {
+        wanted.add(&tables.rows(&placed)?);
+    }
+    let marks = Rows {
+        addresses: vec![rows::address_mark(&wanted.load.address_mark())],
+        destinations: vec![rows::destination_mark(&wanted.load.destination_mark())],
+        ..Rows::default()
+    };
+    let good =
+        tables.load == wanted.load && Content::found(db)? == Some(wanted) && rows_of(db, NOBODY)? == marks;
+    if !good {
+        tables.rewrite()?;
+        tables.write_load()?;
+    }
+    Ok(!good)
+}
+
+/// Everything in the tables but the marks, in few numbers.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Content {
+    load: Load,
+    subscribers: HashMap<(String, String), String>,
+}
+
+impl Content {
+    fn add(&mut self, rows: &Rows) {
+        rows.addresses.iter().for_each(|row| self.load.add_address(row));
+        rows.destinations.iter().for_each(|row| self.load.add_destination(row));
+        for Subscriber { username, domain, ha1 } in &rows.subscribers {
+            self.subscribers.insert((username.clone(), domain.clone()), ha1.clone());
+        }
+    }
+
+    /// `None` if there are rows that cannot be ours.
+    fn found(db: &Transaction<'_>) -> Result<Option<Content>, StoreError> {
+        let mut found = Content::default();
+        for (table, columns) in
+            [("subscriber", SUBSCRIBER), ("address", ADDRESS), ("dispatcher", DESTINATION)]
+        {
+            let mut select = db.prepare(&format!("SELECT {columns} FROM {table} WHERE trunk_id != ?1"))?;
+            let mut rows = select.query([NOBODY])?;
+            while let Some(row) = rows.next()? {
+                let mut one = Rows::default();
+                match table {
+                    "subscriber" => one.subscribers.push(subscriber(row)?),
+                    "address" => match address(row) {
+                        Ok(row) => one.addresses.push(row),
+                        Err(StoreError::Damaged(_)) => return Ok(None),
+                        Err(error) => return Err(error),
+                    },
+                    _ => one.destinations.push(destination(row)?),
+                }
+                found.add(&one);
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+const SUBSCRIBER: &str = "username, domain, ha1";
+const ADDRESS: &str = "grp, ip_addr, mask, tag";
+const DESTINATION: &str = "setid, destination, flags, attrs";
+
+/// The rows of a trunk as they are. One that cannot be ours does not count: it goes with the others.
+fn rows_of(db: &Transaction<'_>, trunk: &str) -> Result<Rows, StoreError> {
+    let mut found = Rows::default();
+    let of = |table: &str, columns: &str| format!("SELECT {columns} FROM {table} WHERE trunk_id = ?1");
+    let mut select = db.prepare_cached(&of("subscriber", SUBSCRIBER))?;
+    let mut rows = select.query([trunk])?;
+    while let Some(row) = rows.next()? {
+        found.subscribers.push(subscriber(row)?);
+    }
+    let mut select = db.prepare_cached(&of("address", ADDRESS))?;
+    let mut rows = select.query([trunk])?;
+    while let Some(row) = rows.next()? {
+        match address(row) {
+            Ok(row) => found.addresses.push(row),
+            Err(StoreError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut select = db.prepare_cached(&of("dispatcher", DESTINATION))?;
+    let mut rows = select.query([trunk])?;
+    while let Some(row) = rows.next()? {
+        found.destinations.push(destination(row)?);
+    }
+    Ok(found)
+}
+
+fn subscriber(row: &Row<'_>) -> Result<Subscriber, StoreError> {
+    Ok(Subscriber { username: row.get(0)?, domain: row.get(1)?, ha1: row.get(2)? })
+}
+
+fn address(row: &Row<'_>) -> Result<Address, StoreError> {
+    let (group, text, mask, tag): (i32, String, u8, Option<String>) =
+        (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+    let place = match text.parse::<IpAddr>() {
+        Err(_) => Place::Name(text),
+        Ok(address) => match IpNet::new(address, mask) {
+            Ok(network) if network.prefix_len() == network.max_prefix_len() => Place::Host(address),
+            Ok(network) => Place::Subnet(network),
+            Err(_) => return Err(damaged("mask", &mask.to_string())),
+        },
+    };
+    Ok(Address { group, place, tag })
+}
+
+fn destination(row: &Row<'_>) -> Result<Destination, StoreError> {
+    Ok(Destination { set: row.get(0)?, uri: row.get(1)?, flags: row.get(2)?, attrs: row.get(3)? })
+}
