@@ -78,7 +78,6 @@ mod armed {
         "admit.uncounted",
         "admit.returned",
         "admit.published",
-        "admit.totalled",
         "call.answered",
         "call.answer-time",
         "call.bound",

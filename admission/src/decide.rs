@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::crash;
 use crate::image::{AccountView, Folded, SourceMatch, TrunkRef};
 use crate::live::slots::Claim;
-use crate::live::{CallKey, Line, Live, Scope, SlotRef, SlotState};
+use crate::live::{CallKey, Line, Live, Scope, SlotRef};
 use crate::map;
 use crate::model::AuthMode;
 use crate::rate::{Rate, Token};
@@ -116,18 +116,21 @@ pub enum Verdict {
 }
 
 /// Whose call is it, may that trunk be used here and now, and what must the caller prove?
-pub(crate) fn identify(tables: &Tables, attempt: &Attempt<'_>) -> Result<Identity, Refusal> {
+#[inline]
+pub(crate) fn identify(tables: &Tables, live: &Live, attempt: &Attempt<'_>) -> Result<Identity, Refusal> {
     let found = Folded::new(attempt.host).and_then(|host| {
-        let host = host.as_bytes();
-        tables.trunk_by_host(host).or_else(|| by_user_or_source(tables, host, attempt))
+        tables.trunk_by_host(&host).or_else(|| by_user_or_source(tables, host.as_bytes(), attempt))
     });
     let Some((trunk, in_overlay)) = found else {
         return Err(Refusal::new(Reason::UnknownDestination, None));
     };
-    let account = trunk.account.and_then(|live| tables.account(live));
+    // What is needed next is on its way while the caller's address is looked up.
+    live.prefetch_line(Scope::Trunk(trunk.live()));
+    tables.image(in_overlay).prefetch_gateways(&trunk);
+    let account = trunk.account().and_then(|live| tables.account(live));
     let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
     let refuse = |reason| Err(Refusal::new(reason, Some(identity)));
-    let account_enabled = trunk.account.is_none() || account.is_some_and(|(account, _)| account.enabled);
+    let account_enabled = trunk.account().is_none() || account.is_some_and(|(account, _)| account.enabled());
     if !trunk.enabled() || !account_enabled {
         return refuse(Reason::Disabled);
     }
@@ -178,6 +181,7 @@ struct Level<'a> {
 }
 
 /// Spends: CPS, then concurrency, of trunk, account and node, then a slot. All or nothing.
+#[inline]
 pub(crate) fn admit(
     tables: &Tables,
     live: &Live,
@@ -194,30 +198,34 @@ pub(crate) fn admit(
         (true, Proof::Verified) | (false, _) => {}
     }
     let slots = live.slots();
-    if let Some(claim) = slots.find(attempt.call) {
+    let look = slots.look(attempt.call);
+    if let Some(claim) = look.known {
         return known(live, claim);
     }
+    slots.prefetch_body(&look);
     let Some(levels) = levels(tables, live, identity) else { return refused(Reason::NoData) };
-    for level in levels.iter().flatten() {
+    for level in levels.each() {
         if let Err(refusal) = peek_rate(level, now, identity) {
             return Verdict::Refused(refusal);
         }
     }
-    let slot = match slots.claim(attempt.call) {
+    let slot = match slots.claim_seen(look) {
         Claim::Claimed(slot) => slot,
         Claim::Full => return refused(Reason::SlotsExhausted),
         other => return known(live, other),
     };
+    let taken = take_all(live, &levels, now, identity);
     let uid = uid();
-    live.fill(slot, &identity.trunk, uid, now.wall_ms);
-    match take_all(live, &levels, now, identity) {
-        Ok(()) if slots.advance(slot, &[SlotState::Taking], SlotState::Ringing) => {
+    if taken.is_ok() {
+        // Not before: nobody reads it while the call is being judged, and its memory is on its way meanwhile.
+        live.fill(slot, attempt.call, &identity.trunk, uid, now.wall_ms);
+    }
+    match taken {
+        Ok(()) => {
+            slots.open(slot, attempt.call);
             crash::point("admit.published");
-            levels.iter().flatten().for_each(|level| level.line.count_admitted());
-            crash::point("admit.totalled");
             Verdict::Admitted(Admission { slot, uid })
         }
-        Ok(()) => refused(Reason::NoData), // unreachable: nobody else may move a claimed slot
         Err(refusal) => {
             slots.abandon(slot);
             Verdict::Refused(refusal)
@@ -232,28 +240,29 @@ fn known(live: &Live, claim: Claim) -> Verdict {
     }
 }
 
-/// The trunk's, its account's and the node's limits; `None` when a line lies beyond the file's capacity.
-fn levels<'a>(tables: &Tables, live: &'a Live, identity: &Identity) -> Option<[Option<Level<'a>>; 3]> {
+/// The trunk's, its account's and the node's limits, in this order; a trunk without an account has two levels.
+struct Levels<'a> {
+    all: [Level<'a>; 3],
+    count: usize,
+}
+
+impl<'a> Levels<'a> {
+    #[inline]
+    fn each(&self) -> &[Level<'a>] {
+        &self.all[..self.count.min(3)]
+    }
+}
+
+/// The levels of a call; `None` when a line lies beyond the file's capacity.
+#[inline]
+fn levels<'a>(tables: &Tables, live: &'a Live, identity: &Identity) -> Option<Levels<'a>> {
     let trunk = &identity.trunk;
     let own = Level {
-        line: live.line(Scope::Trunk(trunk.live))?,
+        line: live.line(Scope::Trunk(trunk.live()))?,
         rate: trunk.rate(),
         concurrent: trunk.concurrent(),
         cps: Reason::CpsExceeded,
         calls: Reason::ConcurrencyExceeded,
-    };
-    let account = match trunk.account {
-        None => None,
-        Some(index) => {
-            let (account, _) = identity.account?;
-            Some(Level {
-                line: live.line(Scope::Account(index))?,
-                rate: account.rate,
-                concurrent: account.concurrent,
-                cps: Reason::AccountCpsExceeded,
-                calls: Reason::AccountConcurrencyExceeded,
-            })
-        }
     };
     let node = Level {
         line: live.line(Scope::Node)?,
@@ -262,7 +271,18 @@ fn levels<'a>(tables: &Tables, live: &'a Live, identity: &Identity) -> Option<[O
         cps: Reason::NodeOverloaded,
         calls: Reason::NodeOverloaded,
     };
-    Some([Some(own), account, Some(node)])
+    let Some(index) = trunk.account() else {
+        return Some(Levels { all: [own, node, node], count: 2 });
+    };
+    let (account, _) = identity.account?;
+    let account = Level {
+        line: live.line(Scope::Account(index))?,
+        rate: account.rate(),
+        concurrent: account.concurrent(),
+        cps: Reason::AccountCpsExceeded,
+        calls: Reason::AccountConcurrencyExceeded,
+    };
+    Some(Levels { all: [own, account, node], count: 3 })
 }
 
 fn over_rate(level: &Level<'_>, rate: Rate, over: crate::rate::Exceeded, identity: &Identity) -> Refusal {
@@ -276,56 +296,72 @@ fn peek_rate(level: &Level<'_>, now: Now, identity: &Identity) -> Result<(), Ref
 }
 
 /// Counts the call at every level, then takes a token at every level; gives all of it back if one refuses.
-fn take_all(
+#[inline]
+fn take_all(live: &Live, levels: &Levels<'_>, now: Now, identity: &Identity) -> Result<(), Refusal> {
+    let mut spent = Spent::default();
+    let taken = spend(live, levels, now, identity, &mut spent);
+    if taken.is_err() {
+        give_all_back(live, levels, &spent);
+    }
+    taken
+}
+
+/// What a call that is being judged has taken so far.
+#[derive(Default)]
+struct Spent {
+    /// Counts, in the order of the levels, then the slots' own.
+    counts: usize,
+    tokens: [Option<Token>; 3],
+}
+
+#[inline]
+fn spend(
     live: &Live,
-    levels: &[Option<Level<'_>>; 3],
+    levels: &Levels<'_>,
     now: Now,
     identity: &Identity,
+    spent: &mut Spent,
 ) -> Result<(), Refusal> {
     let over_calls = |reason, limit: Option<u32>, count| Refusal {
         limit: limit.unwrap_or(u32::MAX),
         count,
         ..Refusal::new(reason, Some(*identity))
     };
-    let mut counted = 0;
-    let mut tokens: [Option<Token>; 3] = [None; 3];
-    let outcome = (|| {
-        for level in levels.iter().flatten() {
-            let taken = level.line.calls().take(level.concurrent);
-            taken.map_err(|count| over_calls(level.calls, level.concurrent, count))?;
-            counted += 1;
-            crash::point("admit.counted");
-        }
-        let slots = live.capacity().slots;
-        let taken = live.slots_used().take(Some(slots));
-        taken.map_err(|count| over_calls(Reason::SlotsExhausted, Some(slots), count))?;
-        counted += 1;
+    for level in levels.each() {
+        let taken = level.line.calls().take(level.concurrent);
+        taken.map_err(|count| over_calls(level.calls, level.concurrent, count))?;
+        spent.counts += 1;
         crash::point("admit.counted");
-        for (level, token) in levels.iter().zip(&mut tokens) {
-            let Some(level) = level else { continue };
-            let Some(rate) = level.rate else { continue };
-            let taken = level.line.rate().take(rate, now.mono_ns);
-            *token = Some(taken.map_err(|over| over_rate(level, rate, over, identity))?);
-            crash::point("admit.taken");
-        }
-        Ok(())
-    })();
-    if outcome.is_err() {
-        let present = levels.iter().flatten().count();
-        for level in levels.iter().flatten().take(counted) {
-            level.line.calls().give();
-            crash::point("admit.uncounted");
-        }
-        if counted > present {
-            live.slots_used().give();
-            crash::point("admit.uncounted");
-        }
-        for (level, token) in levels.iter().zip(tokens) {
-            if let (Some(level), Some(token)) = (level, token) {
-                level.line.rate().give_back(token);
-                crash::point("admit.returned");
-            }
+    }
+    let slots = live.capacity().slots;
+    let taken = live.slots_used().take(Some(slots));
+    taken.map_err(|count| over_calls(Reason::SlotsExhausted, Some(slots), count))?;
+    spent.counts += 1;
+    crash::point("admit.counted");
+    for (level, token) in levels.each().iter().zip(&mut spent.tokens) {
+        let Some(rate) = level.rate else { continue };
+        let taken = level.line.rate().take(rate, now.mono_ns);
+        *token = Some(taken.map_err(|over| over_rate(level, rate, over, identity))?);
+        crash::point("admit.taken");
+    }
+    Ok(())
+}
+
+#[cold]
+fn give_all_back(live: &Live, levels: &Levels<'_>, spent: &Spent) {
+    for level in levels.each().iter().take(spent.counts) {
+        level.line.calls().give();
+        level.line.count_undone();
+        crash::point("admit.uncounted");
+    }
+    if spent.counts > levels.count {
+        live.slots_used().give();
+        crash::point("admit.uncounted");
+    }
+    for (level, token) in levels.each().iter().zip(spent.tokens) {
+        if let Some(token) = token {
+            level.line.rate().give_back(token);
+            crash::point("admit.returned");
         }
     }
-    outcome
 }

@@ -164,6 +164,7 @@ impl Instance {
     }
 
     /// Maps what is in force. One load when nothing changed.
+    #[inline]
     pub fn refresh(&mut self) -> Freshness {
         self.refresh_in(TURNS)
     }
@@ -237,15 +238,20 @@ impl Instance {
     }
 
     /// The key of a call: the same for every copy of one INVITE, wherever it is met (RFC 3261 section 8.2.2.2).
+    #[inline]
     pub fn call_key(&self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> CallKey {
-        CallKey(self.live.keys().call(call_id, from_tag, cseq))
+        let key = CallKey(self.live.keys().call(call_id, from_tag, cseq));
+        // Its tags are looked at after its trunk is found: their memory is on its way meanwhile.
+        self.live.slots().prefetch(key);
+        key
     }
 
     /// Whose call it is and what the caller must prove. Takes nothing; call [`Instance::refresh`] before.
+    #[inline]
     pub fn identify(&self, attempt: &Attempt<'_>) -> Result<Identity, Refusal> {
         let identity = match &self.tables {
             None => Err(Refusal::new(Reason::NoData, None)),
-            Some(tables) => decide::identify(tables, attempt),
+            Some(tables) => decide::identify(tables, &self.live, attempt),
         };
         identity.inspect_err(|refusal| self.count_refusal(refusal))
     }
@@ -256,11 +262,14 @@ impl Instance {
     }
 
     /// Spends what the call needs, or nothing.
+    #[inline]
     pub fn admit(&mut self, identity: &Identity, attempt: &Attempt<'_>, proof: Proof, now: Now) -> Verdict {
         let Some(tables) = &self.tables else { return Verdict::Refused(Refusal::new(Reason::NoData, None)) };
+        tables.image(identity.in_overlay).prefetch_gateway_uri(&identity.trunk);
         let random = [next_random(&mut self.random), next_random(&mut self.random)];
         let uid = || uuid_v7(now.wall_ms, random);
         let verdict = decide::admit(tables, &self.live, identity, attempt, proof, now, uid);
+        self.events.prefetch();
         match &verdict {
             Verdict::Admitted(_) => self.live.count(self.process, Counter::Admitted),
             Verdict::Again(_) => self.live.count(self.process, Counter::Again),
@@ -273,7 +282,7 @@ impl Instance {
 
     fn count_refusal(&self, refusal: &Refusal) {
         self.live.count(self.process, Counter::Refused(refusal.reason));
-        let scope = refusal.identity.map(|identity| crate::live::Scope::Trunk(identity.trunk.live));
+        let scope = refusal.identity.map(|identity| crate::live::Scope::Trunk(identity.trunk.live()));
         if let Some(line) = scope.and_then(|scope| self.live.line(scope)) {
             line.count_refused();
         }
@@ -285,6 +294,7 @@ impl Instance {
     }
 
     /// Id and account id of the trunk.
+    #[inline]
     pub fn names(&self, identity: &Identity) -> Names {
         let Some(tables) = &self.tables else { return Names::EMPTY };
         let image = tables.image(identity.in_overlay);
@@ -311,7 +321,7 @@ impl Instance {
     pub fn identity_of(&self, trunk_live: u32) -> Option<Identity> {
         let tables = self.tables.as_ref()?;
         let (trunk, in_overlay) = tables.trunk_by_live(trunk_live)?;
-        let account = trunk.account.and_then(|live| tables.account(live));
+        let account = trunk.account().and_then(|live| tables.account(live));
         Some(Identity { trunk, in_overlay, account, needs_password: false })
     }
 
@@ -323,13 +333,16 @@ impl Instance {
     }
 
     /// The call's next gateway, never one it has tried; `None` when none is left.
+    #[inline]
     pub fn route(&mut self, identity: &Identity, slot: SlotRef) -> Option<Target> {
         let random = next_random(&mut self.random);
         let image = self.tables.as_ref()?.image(identity.in_overlay);
         let sum = identity.trunk.gateway_sum();
         let (mut tried, last) = self.live.tried(slot, sum);
-        for gateway in image.gateways(&identity.trunk).filter(|gateway| Some(gateway.live) == last) {
-            tried |= 1 << gateway.position;
+        if let Some(last) = last {
+            for gateway in image.gateways(&identity.trunk).filter(|gateway| gateway.live == last) {
+                tried |= 1 << gateway.position;
+            }
         }
         // Most gateways have never failed; only for others does the time matter.
         let clock = OnceCell::new();
@@ -419,6 +432,7 @@ impl Instance {
     }
 
     /// Puts an event on the ring.
+    #[inline]
     pub fn push(&self, event: &EventOut<'_>) -> Pushed {
         let pushed = self.events.push(event);
         if pushed == Pushed::Full {

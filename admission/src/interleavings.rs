@@ -103,7 +103,8 @@ impl Table {
     fn admit(&self, key: CallKey) -> bool {
         match self.slots().claim(key) {
             Claim::Claimed(slot) => {
-                assert!(self.slots().advance(slot, &[SlotState::Taking], SlotState::Ringing));
+                self.slots().write_key(slot, key);
+                self.slots().open(slot, key);
                 true
             }
             _ => false,
@@ -196,7 +197,7 @@ fn reuse() {
                 table.admit(TWIN_PRINT)
             })
         };
-        if let Some(Claim::Again(found)) = table.slots().find(TWIN_PRINT) {
+        if let Some(Claim::Again(found)) = table.slots().look(TWIN_PRINT).known {
             assert_ne!(found, first, "a call was found in another call's use of a slot");
         }
         other.join().unwrap();
@@ -217,8 +218,8 @@ impl Memory {
     fn push(&self, value: u64) -> bool {
         let Some(position) = self.ring().reserve() else { return false };
         let mut cell = self.ring().fill(position);
-        cell.word(value);
-        cell.word(value);
+        cell.words([value]);
+        cell.words([value]);
         cell.commit();
         true
     }

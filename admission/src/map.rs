@@ -195,10 +195,51 @@ impl<'a> Words<'a> {
         Words(self.0.get(from..end).unwrap_or(&[]))
     }
 
+    /// Asks for the line of a word that will be read soon.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, index: usize) {
+        prefetch(self.0.get(index));
+    }
+
+    /// `N` words from `from`, those beyond the end as 0.
+    #[inline]
+    pub(crate) fn array<const N: usize>(self, from: usize) -> [u64; N] {
+        match self.0.get(from..).and_then(|words| words.first_chunk::<N>()) {
+            Some(words) => core::array::from_fn(|index| words[index].load(crate::sync::Ordering::Relaxed)),
+            None => core::array::from_fn(|index| self.at(from.saturating_add(index))),
+        }
+    }
+
     /// All of them in order.
     pub(crate) fn iter(self) -> impl Iterator<Item = u64> + 'a {
         self.0.iter().map(|word| word.load(crate::sync::Ordering::Relaxed))
     }
+}
+
+/// Asks the processor for the cache line of a word that will be read soon. A hint: it changes nothing and waits for nothing.
+#[inline(always)]
+pub(crate) fn prefetch(word: Option<&AtomicU64>) {
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
+    if let Some(word) = word {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the instruction reads nothing that a program could see, and no address can fault it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr::from_ref(word).cast()) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom))))]
+    let _ = word;
+}
+
+/// As [`prefetch`], for a line that will be written soon.
+#[inline(always)]
+pub(crate) fn prefetch_to_write(word: Option<&AtomicU64>) {
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
+    if let Some(word) = word {
+        use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        // SAFETY: as in `prefetch`; a processor that does not know the instruction takes it for an empty one.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(ptr::from_ref(word).cast()) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom))))]
+    let _ = word;
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds, the same for every process of the machine. Through the vDSO: no system call.

@@ -63,6 +63,15 @@ pub(crate) fn fence_at(site: Site, ordering: Ordering) {
     }
 }
 
+/// Between storing a claim and looking for its twin. The claim is a sequentially consistent swap and the look is made of
+/// sequentially consistent loads, so of two twins one sees the other; the release fence keeps what is written next behind
+/// the claim. Loom takes sequentially consistent accesses for weaker ones, so there a full fence stands for them; here it
+/// would cost as much as the claim itself.
+#[inline(always)]
+pub(crate) fn twin_fence() {
+    fence_at(Site::TwinFence, if cfg!(loom) { Ordering::SeqCst } else { Ordering::Release });
+}
+
 /// Compare and swap; a proof that weakens its site makes it a load and a store.
 #[inline(always)]
 pub(crate) fn swap(

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use crate::control::{Pair, image_file};
 use crate::error::OpenError;
-use crate::image::{AccountView, Address, Check, Found, Ha1, Image, SourceMatch, TrunkRef, VALUE_LIVE};
+use crate::image::{
+    AccountView, Address, Check, Folded, Found, Ha1, Image, SourceMatch, TrunkRef, VALUE_LIVE,
+};
 use crate::rate::Rate;
 
 /// A mapped pair.
@@ -105,12 +107,19 @@ impl Tables {
         self.overlay.iter().map(|image| (image, true)).chain([(&self.base, false)])
     }
 
+    #[inline]
     fn first<T>(&self, question: impl Fn(&Image) -> Found<T>) -> Option<(T, bool)> {
-        self.images().find_map(|(image, overlay)| match question(image) {
-            Found::Nothing => None,
-            Found::Deleted => Some(None),
-            Found::Here(answer) => Some(Some((answer, overlay))),
-        })?
+        if let Some(overlay) = &self.overlay {
+            match question(overlay) {
+                Found::Here(answer) => return Some((answer, true)),
+                Found::Deleted => return None,
+                Found::Nothing => {}
+            }
+        }
+        match question(&self.base) {
+            Found::Here(answer) => Some((answer, false)),
+            Found::Deleted | Found::Nothing => None,
+        }
     }
 
     /// The image whose settings count.
@@ -123,12 +132,18 @@ impl Tables {
         if in_overlay { self.newest() } else { &self.base }
     }
 
-    pub(crate) fn trunk_by_host(&self, host: &[u8]) -> Option<(TrunkRef, bool)> {
-        self.first(|image| image.trunk_by_host(host))
+    #[inline]
+    pub(crate) fn trunk_by_host(&self, host: &Folded) -> Option<(TrunkRef, bool)> {
+        self.first(|image| image.trunk_by_host(host)).map(|found| self.trunk(found))
+    }
+
+    #[inline]
+    fn trunk(&self, (entry, in_overlay): (u32, bool)) -> (TrunkRef, bool) {
+        (self.image(in_overlay).trunk(entry), in_overlay)
     }
 
     pub(crate) fn trunk_by_live(&self, live: u32) -> Option<(TrunkRef, bool)> {
-        self.first(|image| image.trunk_by_live(live))
+        self.first(|image| image.trunk_by_live(live)).map(|found| self.trunk(found))
     }
 
     pub(crate) fn application_by_user(&self, user: &[u8]) -> Option<(TrunkRef, bool)> {
@@ -136,6 +151,7 @@ impl Tables {
         self.trunk_by_live(live)
     }
 
+    #[inline]
     pub(crate) fn account(&self, live: u32) -> Option<(AccountView, bool)> {
         self.first(|image| image.account(live))
     }

@@ -185,28 +185,29 @@ pub enum DecodeError {
     Short,
 }
 
-/// Where the words of a record go.
+/// Where the words of a record go. What does not fit is left out.
 pub(super) trait Sink {
-    fn word(&mut self, word: u64);
+    fn words<const N: usize>(&mut self, words: [u64; N]);
+
+    /// A string: its length in bytes, then its bytes in whole words.
+    fn text(&mut self, text: &[u8]);
 }
 
 impl Sink for Filling<'_> {
     #[inline]
-    fn word(&mut self, word: u64) {
-        Filling::word(self, word);
+    fn words<const N: usize>(&mut self, words: [u64; N]) {
+        Filling::words(self, words);
+    }
+
+    #[inline]
+    fn text(&mut self, text: &[u8]) {
+        Filling::text(self, text);
     }
 }
 
-/// A string: its length, then its bytes in whole words.
 #[inline]
 fn text(out: &mut impl Sink, text: &[u8], most: usize) {
-    let text = &text[..text.len().min(most).min(MAX_EVENT_TEXT)];
-    out.word(text.len() as u64);
-    let (whole, rest) = text.as_chunks::<8>();
-    whole.iter().for_each(|chunk| out.word(u64::from_le_bytes(*chunk)));
-    if !rest.is_empty() {
-        out.word(rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)));
-    }
+    out.text(&text[..text.len().min(most).min(MAX_EVENT_TEXT)]);
 }
 
 /// Longest id (a DNS label) and longest user or host part, in bytes: with Call-ID and Request-URI of 256 each, all
@@ -238,46 +239,47 @@ impl EventOut<'_> {
             BodyOut::Answered(_) => 1,
             BodyOut::Ended(_) => 2,
         };
-        out.word(sequence);
-        for word in crate::live::uid_words(self.call) {
-            out.word(word);
-        }
-        out.word(self.wall_ms);
+        let [high, low] = crate::live::uid_words(self.call);
+        out.words([sequence, high, low, self.wall_ms]);
         text(out, self.trunk, MAX_ID);
         match &self.body {
             BodyOut::Initiated(initiated) => encode_initiated(out, initiated),
             BodyOut::Answered(answered) => {
-                out.word(u64::from(answered.attempts));
-                out.word(answered.ring_wall_ms);
+                out.words([u64::from(answered.attempts), answered.ring_wall_ms]);
                 text(out, answered.gateway, MAX_EVENT_TEXT);
             }
             BodyOut::Ended(ended) => {
                 let codes = u64::from(ended.sip_code) << 32 | u64::from(ended.q850) << 16;
-                out.word(codes | (ended.by as u64) << 8 | ended.cause as u64);
-                out.word(ended.start_wall_ms);
-                out.word(ended.ring_wall_ms);
-                out.word(ended.answer_wall_ms);
-                out.word(ended.end_wall_ms);
-                out.word(u64::from(ended.attempts));
+                out.words([
+                    codes | (ended.by as u64) << 8 | ended.cause as u64,
+                    ended.start_wall_ms,
+                    ended.ring_wall_ms,
+                    ended.answer_wall_ms,
+                    ended.end_wall_ms,
+                    u64::from(ended.attempts),
+                ]);
                 text(out, ended.gateway, MAX_EVENT_TEXT);
             }
         }
     }
 }
 
+#[inline]
 fn encode_initiated(out: &mut impl Sink, initiated: &InitiatedOut<'_>) {
     let reason = initiated.reason.map_or(0, |reason| reason as u64);
     let kind = u64::from(initiated.kind == Kind::Application);
-    out.word(u64::from(initiated.source_port) << 16 | kind << 8 | reason);
-    out.word(u64::from(initiated.limit) << 32 | u64::from(initiated.count));
-    out.word(initiated.wait_ms);
-    out.word(initiated.generation);
     let source = match initiated.source {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => v6,
     };
-    out.word((source.to_bits() >> 64) as u64);
-    out.word(source.to_bits() as u64);
+    out.words([
+        u64::from(initiated.source_port) << 16 | kind << 8 | reason,
+        u64::from(initiated.limit) << 32 | u64::from(initiated.count),
+        initiated.wait_ms,
+        initiated.generation,
+        (source.to_bits() >> 64) as u64,
+        source.to_bits() as u64,
+    ]);
     text(out, initiated.account, MAX_ID);
     text(out, initiated.sip_call_id, MAX_LINE);
     text(out, initiated.from_user, MAX_PART);
@@ -418,8 +420,13 @@ mod tests {
     use super::*;
 
     impl Sink for Vec<u64> {
-        fn word(&mut self, word: u64) {
-            self.push(word);
+        fn words<const N: usize>(&mut self, words: [u64; N]) {
+            self.extend(words);
+        }
+
+        fn text(&mut self, text: &[u8]) {
+            self.push(text.len() as u64);
+            self.extend(text.chunks(8).map(super::super::ring::word_of));
         }
     }
 

@@ -18,7 +18,7 @@ use crate::sync::{AtomicU64, Ordering};
 
 const FILE: &str = "events";
 const MAGIC: u64 = u64::from_le_bytes(*b"TRNKEVT1");
-const LAYOUT: u64 = 2 << 32 | CELL_WORDS as u64;
+const LAYOUT: u64 = 3 << 32 | CELL_WORDS as u64;
 const HEADER_WORDS: usize = 512;
 const E_MAGIC: usize = 0;
 const E_LAYOUT: usize = 1;
@@ -177,8 +177,15 @@ impl Producer {
         Producer::over(dir, open(dir)?)
     }
 
+    /// Asks for the memory of the next cell: an event will be written soon.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        ring(&self.map).prefetch();
+    }
+
     /// Puts an event on the ring, or into the spill file while that is in use. The record says how many were dropped
     /// before it.
+    #[inline]
     pub(crate) fn push(&self, event: &EventOut<'_>) -> Pushed {
         let drops = word(&self.map, E_DROPPED);
         let dropped = drops.load(Ordering::Relaxed);
@@ -196,7 +203,7 @@ impl Producer {
             let ring = ring(&self.map);
             if let Some(position) = ring.reserve() {
                 let mut cell = ring.fill(position);
-                cell.word(dropped);
+                cell.words([dropped]);
                 event.encode(&mut cell);
                 cell.commit();
                 return Pushed::At(position);

@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use crate::crash;
-use crate::hash::RecordSum;
+use crate::hash::record_sum;
+use crate::map;
 use crate::sync::{AtomicU64, Ordering, Site, at, swap};
 
 /// Words in a cell: a kibibyte.
@@ -89,6 +90,13 @@ impl<'a> Ring<'a> {
         &self.cells[at..at + CELL_WORDS]
     }
 
+    /// Producer: asks for the first half of the cell that comes next, which holds most records.
+    #[inline]
+    pub(crate) fn prefetch(self) {
+        let cell = self.cell(self.head.load(Ordering::Relaxed));
+        (0..CELL_WORDS / 2).step_by(8).for_each(|word| map::prefetch_to_write(cell.get(word)));
+    }
+
     /// Producer: takes a position, or finds the ring full.
     pub(crate) fn reserve(self) -> Option<u64> {
         let mut head = self.head.load(Ordering::Relaxed);
@@ -114,7 +122,7 @@ impl<'a> Ring<'a> {
     /// Producer: begins to fill the cell of its position.
     pub(crate) fn fill(self, position: u64) -> Filling<'a> {
         crash::point("ring.reserved");
-        Filling { cell: self.cell(position), position, used: CELL_PAYLOAD, sum: RecordSum::new(position) }
+        Filling { cell: self.cell(position), position, used: CELL_PAYLOAD }
     }
 
     /// Consumer: what the cell of a position holds.
@@ -132,9 +140,8 @@ impl<'a> Ring<'a> {
             .iter()
             .map(|word| word.load(Ordering::Relaxed))
             .collect();
-        let mut sum = RecordSum::new(position);
-        payload.iter().for_each(|&word| sum.add(word));
-        if sum.finish() == length as u32 { Cell::Payload(payload) } else { Cell::Damaged }
+        let whole = record_sum(position, payload.iter().copied()) == length as u32;
+        if whole { Cell::Payload(payload) } else { Cell::Damaged }
     }
 }
 
@@ -143,30 +150,58 @@ pub(crate) struct Filling<'a> {
     cell: &'a [AtomicU64],
     position: u64,
     used: usize,
-    sum: RecordSum,
 }
 
 impl Filling<'_> {
-    /// Appends a word of payload; what does not fit is dropped.
+    /// Appends words of payload; none of them if they do not all fit.
     #[inline]
-    pub(crate) fn word(&mut self, value: u64) {
-        if let Some(word) = self.cell.get(self.used) {
+    pub(crate) fn words<const N: usize>(&mut self, values: [u64; N]) {
+        let Some(cell) = self.cell.get(self.used..).and_then(|left| left.first_chunk::<N>()) else { return };
+        for (word, value) in cell.iter().zip(values) {
             word.store(value, Ordering::Relaxed);
             crash::point("ring.word");
-            self.sum.add(value);
-            self.used += 1;
         }
+        self.used += N;
+    }
+
+    /// Appends a string: its length in bytes, then the bytes in whole words, the last one padded with zeros; nothing of it
+    /// if it does not fit.
+    #[inline]
+    pub(crate) fn text(&mut self, text: &[u8]) {
+        let (whole, rest) = text.as_chunks::<8>();
+        let count = 1 + whole.len() + usize::from(!rest.is_empty());
+        let Some(cell) = self.cell.get(self.used..).and_then(|left| left.get(..count)) else { return };
+        let (length, words) = cell.split_at(1);
+        length[0].store(text.len() as u64, Ordering::Relaxed);
+        crash::point("ring.word");
+        for (word, chunk) in words.iter().zip(whole) {
+            word.store(u64::from_le_bytes(*chunk), Ordering::Relaxed);
+            crash::point("ring.word");
+        }
+        if let Some(last) = words.get(whole.len()) {
+            last.store(word_of(rest), Ordering::Relaxed);
+            crash::point("ring.word");
+        }
+        self.used += count;
     }
 
     /// Hands the record over to the consumer.
+    #[inline]
     pub(crate) fn commit(self) {
-        let length = ((self.used - CELL_PAYLOAD) as u64) << 32 | u64::from(self.sum.finish());
-        self.cell[CELL_LENGTH].store(length, Ordering::Relaxed);
+        let payload = self.cell.get(CELL_PAYLOAD..self.used).unwrap_or(&[]);
+        let sum = record_sum(self.position, payload.iter().map(|word| word.load(Ordering::Relaxed)));
+        self.cell[CELL_LENGTH].store((payload.len() as u64) << 32 | u64::from(sum), Ordering::Relaxed);
         crash::point("ring.length");
         let commit = self.position.wrapping_add(1);
         self.cell[CELL_COMMIT].store(commit, at(Site::CommitStore, Ordering::Release));
         crash::point("ring.committed");
     }
+}
+
+/// Up to eight bytes as a word, padded with zeros.
+#[inline]
+pub(super) fn word_of(rest: &[u8]) -> u64 {
+    rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 /// The consumer's own memory: which positions past `tail` it is done with.
@@ -228,8 +263,7 @@ mod tests {
 
     fn write(ring: Ring<'_>, position: u64, value: u64) {
         let mut cell = ring.fill(position);
-        cell.word(value);
-        cell.word(value);
+        cell.words([value, value]);
         cell.commit();
     }
 

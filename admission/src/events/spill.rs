@@ -13,7 +13,7 @@ use std::path::Path;
 use super::codec::{EventOut, Sink};
 use super::ring::{CELL_WORDS, Cell, Cells, PAYLOAD_WORDS};
 use crate::crash;
-use crate::hash::RecordSum;
+use crate::hash::record_sum;
 use crate::map::{BOTH_WRITE_MODE, WORD};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -75,10 +75,11 @@ impl Spill<'_> {
         let kept_back = if event.can_be_rebuilt() { self.capacity() / 8 } else { 0 };
         let position = self.reserve(self.capacity() - kept_back)?;
         crash::point("spill.reserved");
-        let mut cell = Buffer { bytes: [0; CELL_BYTES], used: WORD, sum: RecordSum::new(position) };
-        cell.word(dropped);
+        let mut cell = Buffer { bytes: [0; CELL_BYTES], used: WORD };
+        cell.words([dropped]);
         event.encode(&mut cell);
-        let length = ((cell.used / WORD - 1) as u64) << 32 | u64::from(cell.sum.finish());
+        let sum = record_sum(position, words(&cell.bytes[WORD..cell.used]));
+        let length = ((cell.used / WORD - 1) as u64) << 32 | u64::from(sum);
         cell.bytes[..WORD].copy_from_slice(&length.to_le_bytes());
         let at = position % self.capacity();
         let written = self.file.write_all_at(&cell.bytes[..cell.used], at * CELL_BYTES as u64);
@@ -110,17 +111,12 @@ impl Cells for Spill<'_> {
         let from = at * CELL_BYTES as u64;
         // The last record of the file may be shorter than a cell.
         let read = self.file.read_at(&mut bytes, from).unwrap_or(0);
-        let mut words = bytes[..read].chunks_exact(WORD).map(|word| {
-            let mut copy = [0; WORD];
-            copy.copy_from_slice(word);
-            u64::from_le_bytes(copy)
-        });
+        let mut words = words(&bytes[..read]);
         let length = words.next().unwrap_or(u64::MAX);
         let count = (length >> 32) as usize;
         let payload: Vec<u64> = words.take(count).collect();
-        let mut sum = RecordSum::new(position);
-        payload.iter().for_each(|&word| sum.add(word));
-        let whole = count <= PAYLOAD_WORDS && payload.len() == count && sum.finish() == length as u32;
+        let sum = record_sum(position, payload.iter().copied());
+        let whole = count <= PAYLOAD_WORDS && payload.len() == count && sum == length as u32;
         if whole { Cell::Payload(payload) } else { Cell::Damaged }
     }
 
@@ -129,19 +125,34 @@ impl Cells for Spill<'_> {
     }
 }
 
+/// Bytes as words; a rest is left out.
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.as_chunks::<WORD>().0.iter().map(|word| u64::from_le_bytes(*word))
+}
+
 /// A record on the stack, before it is written with one call.
 struct Buffer {
     bytes: [u8; CELL_BYTES],
     used: usize,
-    sum: RecordSum,
 }
 
 impl Sink for Buffer {
-    fn word(&mut self, word: u64) {
-        if let Some(place) = self.bytes.get_mut(self.used..self.used + WORD) {
-            place.copy_from_slice(&word.to_le_bytes());
-            self.sum.add(word);
-            self.used += WORD;
+    fn words<const N: usize>(&mut self, words: [u64; N]) {
+        if let Some(places) = self.bytes.get_mut(self.used..self.used + N * WORD) {
+            for (place, word) in places.chunks_exact_mut(WORD).zip(words) {
+                place.copy_from_slice(&word.to_le_bytes());
+            }
+            self.used += N * WORD;
         }
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        let padded = text.len().next_multiple_of(WORD);
+        if self.used + WORD + padded > self.bytes.len() {
+            return;
+        }
+        self.words([text.len() as u64]);
+        self.bytes[self.used..self.used + text.len()].copy_from_slice(text);
+        self.used += padded;
     }
 }

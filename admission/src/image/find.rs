@@ -11,7 +11,7 @@ use super::layout::*;
 use super::prefix::{Address, Lengths, Prefix};
 use super::read::Image;
 use super::records::{AccountView, Ha1, TrunkRef};
-use super::text::Stored;
+use super::text::{Folded, Stored};
 use crate::hash::Space;
 
 /// What a look-up in one image says about a key.
@@ -26,44 +26,63 @@ pub(crate) enum Found<T> {
 }
 
 impl Image {
-    fn trunk_at(&self, entry: usize) -> TrunkRef {
-        TrunkRef::read(self.section(Section::Trunks).range(entry * TRUNK_WORDS, TRUNK_WORDS))
+    /// The record of a trunk that was found.
+    #[inline]
+    pub(crate) fn trunk(&self, entry: u32) -> TrunkRef {
+        TrunkRef::of(self.trunk_words(entry as usize))
     }
 
-    /// The trunk whose domain is `host`, in lower case.
-    pub(crate) fn trunk_by_host(&self, host: &[u8]) -> Found<TrunkRef> {
-        let strings = self.section(Section::Strings);
-        let suffix = Stored::new(strings, self.header(H_BASE_DOMAIN));
-        let Some(label) = host.len().checked_sub(suffix.len() + 1) else { return Found::Nothing };
-        if host.get(label) != Some(&b'.') || !suffix.equals(&host[label + 1..]) {
-            return Found::Nothing;
-        }
+    #[inline]
+    fn trunk_words(&self, entry: usize) -> [u64; TRUNK_WORDS] {
+        self.section(Section::Trunks).array(entry * TRUNK_WORDS)
+    }
+
+    /// Where the trunk is whose domain is `host`, in lower case.
+    #[inline]
+    pub(crate) fn trunk_by_host(&self, host: &Folded) -> Found<u32> {
+        let base = self.base_domain.as_bytes();
+        let label = match host.as_bytes().strip_suffix(base).and_then(|rest| rest.strip_suffix(b".")) {
+            Some(label) => label,
+            None => return Found::Nothing,
+        };
         index::candidates(self.section(Section::HostIndex), self.keys.host(host))
-            .map(|entry| self.trunk_at(entry))
-            .find(|trunk| Stored::new(strings, trunk.record[T_ID]).equals(&host[..label]))
-            .map_or(Found::Nothing, |trunk| if trunk.deleted() { Found::Deleted } else { Found::Here(trunk) })
+            .find(|&entry| {
+                let trunks = self.section(Section::Trunks);
+                let id = trunks.at(entry * TRUNK_WORDS + T_ID);
+                if low(id) as usize != label.len() {
+                    return false;
+                }
+                if high(id) == IN_RECORD {
+                    host.begins_with(&trunks.array(entry * TRUNK_WORDS + T_NAME), label.len())
+                } else {
+                    Stored::new(self.section(Section::Strings), id).equals(label)
+                }
+            })
+            .map_or(Found::Nothing, |entry| self.trunk_found(entry))
     }
 
-    /// The trunk with this `live` index.
-    pub(crate) fn trunk_by_live(&self, live: u32) -> Found<TrunkRef> {
+    #[inline]
+    fn trunk_found(&self, entry: usize) -> Found<u32> {
+        let flags = self.section(Section::Trunks).at(entry * TRUNK_WORDS + T_FLAGS);
+        if flags & F_DELETED != 0 { Found::Deleted } else { Found::Here(entry as u32) }
+    }
+
+    /// Where the trunk with this `live` index is.
+    pub(crate) fn trunk_by_live(&self, live: u32) -> Found<u32> {
         index::candidates(self.section(Section::LiveIndex), self.keys.word(u64::from(live)))
-            .map(|entry| self.trunk_at(entry))
-            .find(|trunk| trunk.live == live)
-            .map_or(Found::Nothing, |trunk| if trunk.deleted() { Found::Deleted } else { Found::Here(trunk) })
+            .find(|&entry| high(self.section(Section::Trunks).at(entry * TRUNK_WORDS + T_LIVE)) == live)
+            .map_or(Found::Nothing, |entry| self.trunk_found(entry))
     }
 
     /// The account with this `live` index.
+    #[inline]
     pub(crate) fn account(&self, live: u32) -> Found<AccountView> {
         let accounts = self.section(Section::Accounts);
         index::candidates(self.section(Section::AccountIndex), self.keys.word(u64::from(live)))
-            .map(|entry| accounts.range(entry * ACCOUNT_WORDS, ACCOUNT_WORDS))
-            .find(|record| high(record.at(1)) == live)
+            .map(|entry| accounts.array::<ACCOUNT_WORDS>(entry * ACCOUNT_WORDS))
+            .find(|record| high(record[1]) == live)
             .map_or(Found::Nothing, |record| {
-                if record.at(1) & F_DELETED != 0 {
-                    Found::Deleted
-                } else {
-                    Found::Here(AccountView::read(record))
-                }
+                if record[1] & F_DELETED != 0 { Found::Deleted } else { Found::Here(AccountView::of(record)) }
             })
     }
 
@@ -77,14 +96,15 @@ impl Image {
     }
 
     /// Whether the trunk lists this address.
+    #[inline]
     pub fn source_allowed(&self, trunk: &TrunkRef, source: IpAddr) -> bool {
-        let live = u64::from(trunk.live);
+        let live = u64::from(trunk.live());
         trunk.lengths().candidates(Address::from(source)).any(|prefix| match prefix {
             Prefix::V4(address, length) => {
                 let key = set4_key(live, address, length);
                 index::keyed(self.section(Section::Set4), self.keys.word(key), key, 0).is_some()
             }
-            Prefix::V6(address, length) => self.prefix6(address, length, Some(trunk.live)).is_some(),
+            Prefix::V6(address, length) => self.prefix6(address, length, Some(trunk.live())).is_some(),
         })
     }
 
@@ -123,11 +143,11 @@ impl Image {
         let (credentials, strings) = (self.section(Section::Credentials), self.section(Section::Strings));
         index::candidates(
             self.section(Section::CredentialIndex),
-            credential_hash(self.keys, trunk.live, username),
+            credential_hash(self.keys, trunk.live(), username),
         )
         .map(|entry| credentials.range(entry * CREDENTIAL_WORDS, CREDENTIAL_WORDS))
         .find(|words| {
-            words.at(1) == u64::from(trunk.live) && Stored::new(strings, words.at(0)).equals(username)
+            words.at(1) == u64::from(trunk.live()) && Stored::new(strings, words.at(0)).equals(username)
         })
         .map(|words| {
             let mut ha1 = Ha1 { md5: [0; 16], sha256: [0; 32] };

@@ -154,10 +154,20 @@ fn the_bytes_of_this_layout_never_move() {
 }
 
 #[test]
+fn files_of_an_earlier_layout_are_refused_as_such() {
+    for version in 1..LAYOUT_VERSION {
+        for sort in ["base", "overlay"] {
+            let refused = Image::open(&file(version, sort), Check::Everything).map(drop);
+            assert!(matches!(refused, Err(crate::error::OpenError::OtherLayout { .. })), "{refused:?}");
+        }
+    }
+}
+
+#[test]
 fn what_was_put_in_is_found_in_the_committed_bytes() {
     let dir = tempfile::tempdir().unwrap();
     for (number, sort) in [(BASE, "base"), (OVERLAY, "overlay")] {
-        std::fs::copy(file(1, sort), dir.path().join(format!("table-{number}"))).unwrap();
+        std::fs::copy(file(LAYOUT_VERSION, sort), dir.path().join(format!("table-{number}"))).unwrap();
     }
     let open = |pair| Tables::open(dir.path(), pair, Check::Everything, None).unwrap();
     let tables = open(Pair::new(BASE, 0));
@@ -166,9 +176,9 @@ fn what_was_put_in_is_found_in_the_committed_bytes() {
     assert_eq!(image.region(), Some("US".parse().unwrap()));
     assert_eq!((tables.node_rate(), tables.node_concurrent()), (table().node.rate, Some(10_000)));
 
-    let (acme, _) = tables.trunk_by_host(b"acme.sip.example").unwrap();
+    let (acme, _) = tables.trunk_by_host(&Folded::new(b"acme.sip.example").unwrap()).unwrap();
     let wanted = &table().trunks[0];
-    assert_eq!((acme.live, acme.account, acme.kind()), (5, Some(3), Kind::Trunk));
+    assert_eq!((acme.live(), acme.account(), acme.kind()), (5, Some(3), Kind::Trunk));
     assert_eq!((acme.rate(), acme.concurrent()), (wanted.limits.rate, Some(30)));
     assert!(acme.enabled() && acme.secure() && acme.region_allowed() && acme.auth() == AuthMode::All);
     let codes = image.failover_codes(&acme);
@@ -194,21 +204,21 @@ fn what_was_put_in_is_found_in_the_committed_bytes() {
     assert_eq!(source(&tables, "192.0.2.9"), SourceMatch::Ambiguous);
     assert_eq!(source(&tables, "198.51.100.1"), SourceMatch::Trunk(6));
     let user = b"479fbd44-3362-45f3-bb80-284f21111be4";
-    assert_eq!(tables.application_by_user(user).unwrap().0.live, 6);
+    assert_eq!(tables.application_by_user(user).unwrap().0.live(), 6);
     let (account, _) = tables.account(3).unwrap();
     assert_eq!(image.account_id(&account).as_str(), "customer");
-    assert_eq!((account.enabled, account.rate, account.concurrent), (true, Some(Rate::NONE), Some(0)));
+    assert_eq!((account.enabled(), account.rate(), account.concurrent()), (true, Some(Rate::NONE), Some(0)));
 
     let tables = open(Pair::new(BASE, OVERLAY));
     assert_eq!((tables.newest().revision(), tables.newest().base_generation()), (42, BASE));
     assert_eq!((tables.node_rate(), tables.node_concurrent()), (None, None));
-    assert_eq!(tables.trunk_by_host(b"acme.sip.example").unwrap().0.live, 8);
+    assert_eq!(tables.trunk_by_host(&Folded::new(b"acme.sip.example").unwrap()).unwrap().0.live(), 8);
     assert!(tables.trunk_by_live(5).is_none() && tables.account(3).is_none());
-    assert!(tables.trunk_by_host(b"application.sip.example").is_none());
+    assert!(tables.trunk_by_host(&Folded::new(b"application.sip.example").unwrap()).is_none());
     assert!(tables.application_by_user(user).is_none());
-    assert_eq!(tables.application_by_user(b"7b0c").unwrap().0.live, 6);
+    assert_eq!(tables.application_by_user(b"7b0c").unwrap().0.live(), 6);
     assert_eq!(source(&tables, "203.0.113.7"), SourceMatch::Trunk(8));
     assert_eq!(source(&tables, "192.0.2.9"), SourceMatch::Trunk(7));
     assert_eq!(source(&tables, "198.51.100.1"), SourceMatch::None);
-    assert!(!tables.trunk_by_host(b"other.sip.example").unwrap().0.enabled());
+    assert!(!tables.trunk_by_host(&Folded::new(b"other.sip.example").unwrap()).unwrap().0.enabled());
 }

@@ -4,7 +4,7 @@
 
 /// First word of an image: "TRNKIMG1".
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"TRNKIMG1");
-pub(super) const LAYOUT_VERSION: u64 = 1;
+pub(super) const LAYOUT_VERSION: u64 = 2;
 /// The layout word: version and a number derived from every size below.
 pub(super) const IMAGE_LAYOUT: u64 = LAYOUT_VERSION << 32
     | (HEADER_WORDS * 31
@@ -83,7 +83,9 @@ pub(super) enum Section {
 pub(super) const SECTIONS: usize = 16;
 
 /// A trunk record.
-pub(super) const TRUNK_WORDS: usize = 11;
+pub(super) const TRUNK_WORDS: usize = 16;
+/// The id: offset in the strings in the high half, length in bytes in the low half. A short one stands in the record
+/// itself, where it costs no look elsewhere, and its offset is [`IN_RECORD`].
 pub(super) const T_ID: usize = 0;
 /// `live` of the trunk in the high half, of its account in the low half ([`NO_ACCOUNT`] when it has none).
 pub(super) const T_LIVE: usize = 1;
@@ -99,6 +101,12 @@ pub(super) const T_LENGTHS: usize = 6;
 pub(super) const T_CREDENTIALS: usize = 9;
 /// Sum that changes when the list of gateways does.
 pub(super) const T_GATEWAY_SUM: usize = 10;
+
+/// A short id, padded with zeros.
+pub(super) const T_NAME: usize = 11;
+/// Words of a short id: a UUID fits.
+pub(super) const NAME_WORDS: usize = TRUNK_WORDS - T_NAME;
+pub(super) const IN_RECORD: u32 = u32::MAX;
 
 pub(super) const NO_ACCOUNT: u32 = u32::MAX;
 

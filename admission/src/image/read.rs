@@ -35,6 +35,8 @@ pub struct Image {
     map: Map,
     pub(super) keys: Keys,
     sections: [(usize, usize); SECTIONS],
+    /// Copied once: every look-up compares with it.
+    pub(super) base_domain: Text,
 }
 
 impl Image {
@@ -71,7 +73,9 @@ impl Image {
             *section = (from, count);
         }
         let keys = Keys(words.at(H_KEY_0), words.at(H_KEY_1));
-        Ok(Image { map, keys, sections })
+        let mut image = Image { map, keys, sections, base_domain: Text::EMPTY };
+        image.base_domain = image.text(image.header(H_BASE_DOMAIN));
+        Ok(image)
     }
 
     #[inline]
@@ -154,6 +158,6 @@ impl Image {
 
     /// Whether this host, in lower case, is the bare base domain.
     pub(crate) fn is_base_domain(&self, host: &[u8]) -> bool {
-        Stored::new(self.section(Section::Strings), self.header(H_BASE_DOMAIN)).equals(host)
+        self.base_domain.as_bytes() == host
     }
 }

@@ -6,7 +6,6 @@ use super::layout::*;
 use super::prefix::Lengths;
 use super::read::Image;
 use super::text::{Label, MAX_TEXT, Text};
-use crate::map::Words;
 use crate::model::{AuthMode, FailoverCodes, Kind, UNLIMITED};
 use crate::rate::Rate;
 
@@ -44,21 +43,28 @@ pub struct GatewayView {
     pub(super) uri: u64,
 }
 
-/// The fixed part of a trunk's record.
+/// A trunk's record. Plain words, read when they are needed: it is copied on every call.
 #[derive(Clone, Copy, Debug)]
 pub struct TrunkRef {
-    /// Index of its words in `live`.
-    pub live: u32,
-    /// `live` index of its account.
-    pub account: Option<u32>,
     pub(super) record: [u64; TRUNK_WORDS],
 }
 
 impl TrunkRef {
-    pub(super) fn read(words: Words<'_>) -> TrunkRef {
-        let record = core::array::from_fn(|index| words.at(index));
-        let account = low(record[T_LIVE]);
-        TrunkRef { live: high(record[T_LIVE]), account: (account != NO_ACCOUNT).then_some(account), record }
+    #[inline]
+    pub(super) fn of(record: [u64; TRUNK_WORDS]) -> TrunkRef {
+        TrunkRef { record }
+    }
+
+    /// Index of its words in `live`.
+    #[inline]
+    pub fn live(&self) -> u32 {
+        high(self.record[T_LIVE])
+    }
+
+    /// `live` index of its account.
+    #[inline]
+    pub fn account(&self) -> Option<u32> {
+        Some(low(self.record[T_LIVE])).filter(|&account| account != NO_ACCOUNT)
     }
 
     fn flag(&self, flag: u64) -> bool {
@@ -68,11 +74,6 @@ impl TrunkRef {
     /// Whether it is switched on.
     pub fn enabled(&self) -> bool {
         self.flag(F_ENABLED)
-    }
-
-    /// Whether it is the overlay's note that the trunk is gone.
-    pub(crate) fn deleted(&self) -> bool {
-        self.flag(F_DELETED)
     }
 
     /// Whether calls must come over TLS.
@@ -138,20 +139,28 @@ impl TrunkRef {
 /// An account's record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AccountView {
-    pub(crate) enabled: bool,
-    pub(crate) rate: Option<Rate>,
-    pub(crate) concurrent: Option<u32>,
-    pub(super) id: u64,
+    record: [u64; ACCOUNT_WORDS],
 }
 
 impl AccountView {
-    pub(super) fn read(words: Words<'_>) -> AccountView {
-        AccountView {
-            id: words.at(0),
-            enabled: words.at(1) & F_ENABLED != 0,
-            rate: rate_of(words.at(2), words.at(3)),
-            concurrent: concurrent_of(words.at(3)),
-        }
+    #[inline]
+    pub(super) fn of(record: [u64; ACCOUNT_WORDS]) -> AccountView {
+        AccountView { record }
+    }
+
+    #[inline]
+    pub(crate) fn enabled(&self) -> bool {
+        self.record[1] & F_ENABLED != 0
+    }
+
+    #[inline]
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        rate_of(self.record[2], self.record[3])
+    }
+
+    #[inline]
+    pub(crate) fn concurrent(&self) -> Option<u32> {
+        concurrent_of(self.record[3])
     }
 }
 
@@ -166,12 +175,19 @@ pub(super) fn concurrent_of(limits: u64) -> Option<u32> {
 impl Image {
     /// The trunk's id.
     pub fn trunk_id(&self, trunk: &TrunkRef) -> Label {
-        self.text(trunk.record[T_ID])
+        let id = trunk.record[T_ID];
+        if high(id) == IN_RECORD {
+            let name: [u64; NAME_WORDS] = core::array::from_fn(|index| trunk.record[T_NAME + index]);
+            Label::of(&name, low(id) as usize)
+        } else {
+            self.text(id)
+        }
     }
 
     /// The trunk's domain: its id below the base domain.
     pub fn trunk_domain(&self, trunk: &TrunkRef) -> Text {
-        let mut domain: Text = self.text(trunk.record[T_ID]);
+        let mut domain = Text::EMPTY;
+        domain.push(self.trunk_id(trunk).as_bytes());
         domain.push(b".");
         domain.push(self.text::<MAX_TEXT>(self.header(H_BASE_DOMAIN)).as_bytes());
         domain
@@ -183,7 +199,22 @@ impl Image {
     }
 
     pub(crate) fn account_id(&self, account: &AccountView) -> Label {
-        self.text(account.id)
+        self.text(account.record[0])
+    }
+
+    /// Asks for the first of a trunk's gateways, which will be read soon.
+    #[inline]
+    pub(crate) fn prefetch_gateways(&self, trunk: &TrunkRef) {
+        let first = high(trunk.record[T_GATEWAYS]) as usize;
+        self.section(Section::Gateways).prefetch(first * GATEWAY_WORDS);
+    }
+
+    /// Asks for the first gateway's URI, which will be read soon.
+    #[inline]
+    pub(crate) fn prefetch_gateway_uri(&self, trunk: &TrunkRef) {
+        let first = high(trunk.record[T_GATEWAYS]) as usize;
+        let uri = self.section(Section::Gateways).at(first * GATEWAY_WORDS);
+        self.section(Section::Strings).prefetch(high(uri) as usize);
     }
 
     /// The trunk's gateways in order of priority.
@@ -192,13 +223,13 @@ impl Image {
         let table = self.section(Section::Gateways);
         (0..trunk.gateway_count()).map(move |position| {
             let at = (first + position) * GATEWAY_WORDS;
-            let numbers = table.at(at + 1);
+            let [uri, numbers] = table.array(at);
             GatewayView {
                 position,
                 live: high(numbers),
                 priority: (numbers >> 16) as u16,
                 weight: numbers as u16,
-                uri: table.at(at),
+                uri,
             }
         })
     }

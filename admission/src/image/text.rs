@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use super::layout::{high, low};
+use super::layout::{NAME_WORDS, high, low};
 use crate::map::{WORD, Words};
 
 /// Longest string in an image, in bytes.
@@ -32,6 +32,18 @@ impl<const ROOM: usize> Text<ROOM> {
     /// The bytes as text; ids, domains and gateway URIs always are.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(self.as_bytes()).unwrap_or("")
+    }
+
+    /// From padded words.
+    #[inline]
+    pub(super) fn of<const N: usize>(words: &[u64; N], length: usize) -> Text<ROOM> {
+        let mut text = Text::EMPTY;
+        let length = length.min(N * WORD).min(ROOM);
+        for (chunk, word) in text.bytes.chunks_mut(WORD).zip(words) {
+            chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
+        }
+        text.length = length as u8;
+        text
     }
 
     /// Appends as much as fits.
@@ -62,10 +74,6 @@ impl<'a> Stored<'a> {
         Stored { strings: strings.range(high(reference) as usize, length.div_ceil(WORD)), length }
     }
 
-    pub(super) fn len(self) -> usize {
-        self.length
-    }
-
     /// Byte for byte equality.
     #[inline]
     pub(super) fn equals(self, text: &[u8]) -> bool {
@@ -93,18 +101,24 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// A host name in lower case, on the stack; `None` for one longer than any string of an image.
+/// A host name in lower case, on the stack, padded with zeros; `None` for one longer than any string of an image.
 #[derive(Clone, Copy)]
 pub(crate) struct Folded {
-    bytes: [u8; MAX_TEXT],
+    bytes: [u8; FOLDED_BYTES],
     length: usize,
 }
+
+/// Room for the longest string, and a whole word of zeros after it.
+const FOLDED_BYTES: usize = (MAX_TEXT + 1) + WORD;
 
 impl Folded {
     #[inline]
     pub(crate) fn new(host: &[u8]) -> Option<Folded> {
-        let mut bytes = [0; MAX_TEXT];
-        let copy = bytes.get_mut(..host.len())?;
+        if host.len() > MAX_TEXT {
+            return None;
+        }
+        let mut bytes = [0; FOLDED_BYTES];
+        let copy = &mut bytes[..host.len()];
         copy.copy_from_slice(host);
         copy.make_ascii_lowercase();
         Some(Folded { bytes, length: host.len() })
@@ -113,6 +127,28 @@ impl Folded {
     #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Eight of its bytes; zeros beyond the end.
+    #[inline]
+    pub(crate) fn word(&self, index: usize) -> u64 {
+        self.bytes.as_chunks().0.get(index).map_or(0, |chunk| u64::from_le_bytes(*chunk))
+    }
+
+    /// Whether its first `length` bytes, at most 40, are those of these padded words.
+    #[inline]
+    pub(super) fn begins_with(&self, words: &[u64; NAME_WORDS], length: usize) -> bool {
+        let differing = words.iter().enumerate().fold(0, |differing, (index, &word)| {
+            let bits = (length.saturating_sub(index * WORD).min(WORD) * 8) as u32;
+            let mask = u64::MAX.checked_shl(bits).map_or(u64::MAX, |above| !above);
+            differing | ((self.word(index) ^ word) & mask)
+        });
+        differing == 0
     }
 }
 

@@ -51,10 +51,13 @@ impl Live {
     }
 
     /// Writes the body of a slot that the caller has claimed.
-    pub(crate) fn fill(&self, slot: SlotRef, trunk: &TrunkRef, uid: [u8; 16], wall_ms: u64) {
-        self.fill_with(slot, trunk.live, trunk.account, uid, [wall_ms, 0, 0]);
+    #[inline]
+    pub(crate) fn fill(&self, slot: SlotRef, key: CallKey, trunk: &TrunkRef, uid: [u8; 16], wall_ms: u64) {
+        self.slots().write_key(slot, key);
+        self.fill_with(slot, trunk.live(), trunk.account(), uid, [wall_ms, 0, 0]);
     }
 
+    #[inline]
     fn fill_with(&self, slot: SlotRef, trunk: u32, account: Option<u32>, uid: [u8; 16], times: [u64; 3]) {
         let owners = u64::from(trunk) << 32 | u64::from(account.unwrap_or(u32::MAX));
         let [high, low] = uid_to_words(uid);
@@ -72,8 +75,9 @@ impl Live {
             (B_GATEWAY_SUM, 0),
             (B_STEP, 0),
         ];
+        let Some(words) = self.slots().whole_body(slot.index) else { return };
         for (word, value) in body {
-            self.set(slot, word, value);
+            words[word].store(value, Ordering::Relaxed);
             crash::point("slot.filled");
         }
     }
@@ -158,6 +162,7 @@ impl Live {
                 Claim::Again(slot) if is_this(&slot) => (slot, true),
                 Claim::Claimed(slot) => {
                     let times = [call.start_wall_ms, call.ring_wall_ms, call.answer_wall_ms];
+                    self.slots().write_key(slot, key);
                     self.fill_with(slot, call.trunk_live, call.account_live, call.uid, times);
                     (slot, false)
                 }
@@ -171,6 +176,7 @@ impl Live {
             [Some(Scope::Trunk(call.trunk_live)), call.account_live.map(Scope::Account), Some(Scope::Node)];
         for line in scopes.into_iter().flatten().filter_map(|scope| self.line(scope)) {
             let _ = line.calls().take(None);
+            line.count_undone();
             crash::point("adopt.counted");
         }
         let _ = self.slots_used().take(None);

@@ -1,7 +1,8 @@
-//! Calls at the same time, on one word: the count in the low half, a version in the high half.
+//! Calls at the same time, on one word: the count in the low half; above it how many were ever taken, and a mark.
 //!
-//! Each change moves the version, so that a count recomputed from the slots is stored only if nothing moved meanwhile.
-//! The count never goes above the limit that its taker saw, and never below zero.
+//! Nothing brings a word back to what it was: to the same count it comes only through a take, which moves the number taken.
+//! So a count recomputed from the slots is stored only if nothing moved meanwhile. The count never goes above the limit that
+//! its taker saw, and never below zero.
 
 use crate::sync::{AtomicU64, Ordering, Site, swap};
 
@@ -9,15 +10,25 @@ use crate::sync::{AtomicU64, Ordering, Site, swap};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CountWord<'a>(pub(crate) &'a AtomicU64);
 
-const ONE_VERSION: u64 = 1 << 32;
+/// Set and cleared by [`CountWord::give_noticeably`] alone.
+const MARK: u64 = 1 << 63;
+const ONE_TAKEN: u64 = 1 << 32;
+/// How many were ever taken; starts again at zero after two thousand million.
+const TAKEN: u64 = MARK - ONE_TAKEN;
 
 impl CountWord<'_> {
     pub(crate) fn get(self) -> u32 {
         self.0.load(Ordering::Relaxed) as u32
     }
 
+    /// How many were taken since the file was made, modulo 2^31.
+    pub(crate) fn taken(self) -> u32 {
+        ((self.0.load(Ordering::Relaxed) & TAKEN) >> 32) as u32
+    }
+
     /// Counts one more if fewer than `limit` are counted; else says how many are. Release: the slot that the call has
     /// claimed before is visible to whoever reads this count with acquire ordering (a rebuild).
+    #[inline]
     pub(crate) fn take(self, limit: Option<u32>) -> Result<(), u32> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
@@ -25,7 +36,7 @@ impl CountWord<'_> {
             if count >= limit.unwrap_or(u32::MAX) {
                 return Err(count);
             }
-            let next = word.wrapping_add(ONE_VERSION + 1);
+            let next = word & MARK | word.wrapping_add(ONE_TAKEN) & TAKEN | u64::from(count + 1);
             match swap(Site::CountSwap, self.0, word, next, Ordering::Release) {
                 Ok(_) => return Ok(()),
                 Err(current) => word = current,
@@ -35,44 +46,36 @@ impl CountWord<'_> {
 
     /// Counts one less; `false`, and nothing changed, if none is counted.
     pub(crate) fn give(self) -> bool {
+        self.give_as(0)
+    }
+
+    fn give_as(self, mark: u64) -> bool {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             if word as u32 == 0 {
                 return false;
             }
-            let next = word.wrapping_add(ONE_VERSION) - 1;
-            match swap(Site::CountSwap, self.0, word, next, Ordering::Release) {
+            match swap(Site::CountSwap, self.0, word, (word - 1) ^ mark, Ordering::Release) {
                 Ok(_) => return true,
                 Err(current) => word = current,
             }
         }
     }
 
-    /// Whether the version and the count are even together: no [`CountWord::take`] or [`CountWord::give`] changes that.
-    pub(crate) fn parity(self) -> u64 {
-        let word = self.0.load(Ordering::Relaxed);
-        ((word >> 32) ^ word) & 1
+    /// The mark, 0 or 1: no [`CountWord::take`] or [`CountWord::give`] changes it.
+    pub(crate) fn mark(self) -> u64 {
+        self.0.load(Ordering::Relaxed) >> 63
     }
 
-    /// As [`CountWord::give`], and changes the parity, so that whoever noted it before knows after a death whether this
-    /// was done. For one process at a time.
+    /// As [`CountWord::give`], and changes the mark, so that whoever noted it before knows after a death whether this was
+    /// done. For one process at a time.
     pub(crate) fn give_noticeably(self) -> bool {
-        let mut word = self.0.load(Ordering::Relaxed);
-        loop {
-            if word as u32 == 0 {
-                return false;
-            }
-            let next = word.wrapping_add(2 * ONE_VERSION) - 1;
-            match swap(Site::CountSwap, self.0, word, next, Ordering::Release) {
-                Ok(_) => return true,
-                Err(current) => word = current,
-            }
-        }
+        self.give_as(MARK)
     }
 
-    /// Forgets everything: only while no other process uses the file.
+    /// Counts nobody any more: only while no other process uses the file.
     pub(crate) fn reset(self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.0.store(self.0.load(Ordering::Relaxed) & !u64::from(u32::MAX), Ordering::Relaxed);
     }
 }
 
@@ -96,28 +99,34 @@ mod tests {
     }
 
     #[test]
-    fn only_what_shall_be_noticed_changes_the_parity() {
-        let cell = AtomicU64::new(u64::from(u32::MAX - 1) << 32 | 1);
+    fn only_what_shall_be_noticed_changes_the_mark() {
+        let cell = AtomicU64::new(TAKEN | 1);
         let word = CountWord(&cell);
-        let before = word.parity();
         for _ in 0..5 {
-            assert_eq!((word.take(None), word.parity()), (Ok(()), before));
-            assert_eq!((word.take(None), word.parity()), (Ok(()), before));
-            assert_eq!((word.give(), word.parity()), (true, before));
+            assert_eq!((word.take(None), word.mark()), (Ok(()), 0));
+            assert_eq!((word.take(None), word.mark()), (Ok(()), 0));
+            assert_eq!((word.give(), word.mark()), (true, 0));
         }
-        assert_eq!((word.give_noticeably(), word.get(), word.parity()), (true, 5, 1 - before));
+        assert_eq!((word.give_noticeably(), word.get(), word.mark()), (true, 5, 1));
+        assert_eq!((word.give_noticeably(), word.get(), word.mark()), (true, 4, 0));
+        assert_eq!(word.taken(), 9, "it went over its end and on");
         cell.store(7 << 32, Ordering::Relaxed);
         assert_eq!((word.give_noticeably(), cell.load(Ordering::Relaxed)), (false, 7 << 32));
     }
 
     #[test]
-    fn the_version_may_wrap_without_touching_the_count() {
-        let cell = AtomicU64::new(u64::from(u32::MAX) << 32 | 5);
+    fn a_word_never_comes_back_and_a_new_epoch_forgets_the_count_alone() {
+        let cell = AtomicU64::new(MARK);
         let word = CountWord(&cell);
+        let mut seen = std::collections::HashSet::from([MARK]);
+        for round in 0..100 {
+            assert_eq!(word.take(None), Ok(()));
+            assert!(seen.insert(cell.load(Ordering::Relaxed)), "round {round}");
+            assert!(word.give());
+            assert!(seen.insert(cell.load(Ordering::Relaxed)), "round {round}");
+        }
         assert_eq!(word.take(None), Ok(()));
-        assert_eq!(word.get(), 6);
-        cell.store(u64::from(u32::MAX) << 32 | 5, Ordering::Relaxed);
-        assert!(word.give());
-        assert_eq!(word.get(), 4);
+        word.reset();
+        assert_eq!((word.get(), word.taken(), word.mark()), (0, 101, 1));
     }
 }

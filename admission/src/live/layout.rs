@@ -6,7 +6,7 @@ use crate::reason::Reason;
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"TRNKLIV1");
 pub(super) const LAYOUT: u64 =
-    1 << 32 | (LINE * 31 + BODY_WORDS * 37 + PROCESS_WORDS * 41 + HEADER_WORDS) as u64;
+    2 << 32 | (LINE * 31 + BODY_WORDS * 37 + PROCESS_WORDS * 41 + HEADER_WORDS) as u64;
 /// Words in a cache line.
 pub(super) const LINE: usize = 8;
 pub(super) const HEADER_WORDS: usize = 512;
@@ -32,7 +32,8 @@ pub(super) const L_SLOTS_USED: usize = 72;
 /// In a line of a trunk, an account or the node.
 pub(super) const LINE_RATE: usize = 0;
 pub(super) const LINE_CALLS: usize = 1;
-pub(super) const LINE_ADMITTED: usize = 2;
+/// Calls that were counted and not admitted: another level refused them, or they were restored.
+pub(super) const LINE_UNDONE: usize = 2;
 pub(super) const LINE_REFUSED: usize = 3;
 
 /// A slot's body.
@@ -53,7 +54,7 @@ pub(super) const B_TRIED: usize = 10;
 pub(super) const B_GATEWAY: usize = 11;
 /// The sum of the list that the tried bits refer to.
 pub(super) const B_GATEWAY_SUM: usize = 12;
-/// How far the daemon is with taking the call out of the counts: step, and the count's parity before it.
+/// How far the daemon is with taking the call out of the counts: step, and the count's mark before it.
 pub(super) const B_STEP: usize = 13;
 
 /// A process's counters.

@@ -7,12 +7,13 @@ use super::health::Fitness;
 use super::layout::*;
 use super::{CountWord, Live, Scope};
 use crate::decide::Now;
+use crate::map;
 use crate::rate::{Rate, RateWord};
 use crate::sync::{AtomicU64, Ordering};
 
 /// One line.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line<'a>(&'a [AtomicU64]);
+pub(crate) struct Line<'a>(&'a [AtomicU64; LINE]);
 
 impl<'a> Line<'a> {
     #[inline]
@@ -25,9 +26,9 @@ impl<'a> Line<'a> {
         CountWord(&self.0[LINE_CALLS])
     }
 
-    #[inline]
-    pub(crate) fn count_admitted(self) {
-        self.0[LINE_ADMITTED].fetch_add(1, Ordering::Relaxed);
+    /// A call was counted that this counts as no admission: another level refused it, or it was restored.
+    pub(crate) fn count_undone(self) {
+        self.0[LINE_UNDONE].fetch_add(1, Ordering::Relaxed);
     }
 
     #[inline]
@@ -47,7 +48,8 @@ pub struct LineView {
     pub calls: u32,
     /// Calls in the rate limiter's bucket, now.
     pub bucket: u32,
-    /// Calls admitted since the file was made.
+    /// Calls admitted since the file was made, modulo 2^31: those counted less those that came to nothing, so that
+    /// nothing more is written on the way of every call. A call that is being judged may be in it for that moment.
     pub admitted_total: u64,
     /// Calls refused since the file was made, after they were identified.
     pub refused_total: u64,
@@ -62,7 +64,13 @@ impl Live {
             Scope::Trunk(live) => (self.offsets.trunks, live, self.capacity.trunks),
         };
         let at = at + index as usize * LINE;
-        (index < count).then(|| Line(&self.map.shared_words()[at..at + LINE]))
+        if index < count { self.map.shared_words().get(at..)?.first_chunk().map(Line) } else { None }
+    }
+
+    /// Asks for a line that will be written soon.
+    #[inline]
+    pub(crate) fn prefetch_line(&self, scope: Scope) {
+        map::prefetch_to_write(self.line(scope).map(|line| &line.0[0]));
     }
 
     /// What stands in a line now; `None` beyond the capacity. `rate` is the limit in force, `now_ns` monotonic.
@@ -71,7 +79,8 @@ impl Live {
         Some(LineView {
             calls: line.calls().get(),
             bucket: rate.map_or(0, |rate| line.rate().level(rate, now_ns)),
-            admitted_total: line.load(LINE_ADMITTED),
+            admitted_total: u64::from(line.calls().taken()).wrapping_sub(line.load(LINE_UNDONE))
+                & (u64::from(u32::MAX) >> 1),
             refused_total: line.load(LINE_REFUSED),
         })
     }

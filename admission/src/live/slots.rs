@@ -7,10 +7,11 @@
 
 use super::layout::{B_KEY, BODY_WORDS};
 use crate::crash;
-use crate::sync::{AtomicU64, Ordering, Site, at, fence_at, spin_loop, swap};
+use crate::map;
+use crate::sync::{AtomicU64, Ordering, Site, at, fence_at, spin_loop, swap, twin_fence};
 
-/// Tags in a window: two cache lines.
-pub(crate) const WINDOW: usize = if cfg!(loom) { 2 } else { 16 };
+/// Tags in a window: one cache line.
+pub(crate) const WINDOW: usize = if cfg!(loom) { 2 } else { 8 };
 /// How often a claimer looks whether the other one has stepped back. Loom explores the rest.
 const PATIENCE: usize = if cfg!(loom) { 1 } else { 200 };
 
@@ -91,6 +92,10 @@ impl Tag {
         Tag(self.0 & !0xff | state as u64)
     }
 
+    fn is_free(self) -> bool {
+        self.0 as u8 == SlotState::Free as u8
+    }
+
     fn carries_call(self) -> bool {
         matches!(self.state(), Some(SlotState::Ringing | SlotState::Answered))
     }
@@ -129,19 +134,35 @@ impl<'a> Slots<'a> {
             .map(|hash| (((hash & 0xffff_ffff) * windows) >> 32) as usize * WINDOW)
     }
 
-    /// Which tags of a window have this fingerprint, one bit each: nearly always none, found without a branch for each.
+    /// Asks for the tags of a call that will be looked for soon.
     #[inline]
-    fn alike(self, window: usize, fingerprint: u32) -> u32 {
-        let Some(tags) = self.tags.get(window..).and_then(|tags| tags.first_chunk::<WINDOW>()) else {
-            return 0;
-        };
-        let same = |cell: &AtomicU64| Tag(cell.load(Ordering::Relaxed)).fingerprint() == fingerprint;
-        if !tags.iter().fold(false, |any, cell| any | same(cell)) {
-            return 0;
-        }
-        (0..).zip(tags).fold(0, |alike, (bit, cell)| alike | u32::from(same(cell)) << bit)
+    pub(crate) fn prefetch(self, key: CallKey) {
+        self.windows(key).into_iter().for_each(|window| map::prefetch_to_write(self.tags.get(window)));
     }
 
+    /// Which tags of a call's two windows have its fingerprint, and which are free: found without a branch for each.
+    #[inline]
+    fn sight(self, key: CallKey) -> Sight {
+        let (windows, fingerprint) = (self.windows(key), Slots::fingerprint(key));
+        let [first, second] = windows.map(|window| self.window_sight(window, fingerprint));
+        // Two windows that are one are looked at once.
+        let second = if windows[0] == windows[1] { (0, 0) } else { second };
+        Sight { windows, alike: first.0 | second.0 << WINDOW, free: first.1 | second.1 << WINDOW }
+    }
+
+    #[inline]
+    fn window_sight(self, window: usize, fingerprint: u32) -> (u32, u32) {
+        let Some(tags) = self.tags.get(window..).and_then(|tags| tags.first_chunk::<WINDOW>()) else {
+            return (0, 0);
+        };
+        // Copied first: what is atomic cannot be compared several at a time.
+        let tags = core::array::from_fn(|bit| Tag(tags[bit].load(Ordering::SeqCst)));
+        let is_alike = |tag: Tag| tag.fingerprint() == fingerprint;
+        let any_alike = tags.iter().fold(false, |any, &tag| any | is_alike(tag));
+        (if any_alike { mask(&tags, is_alike) } else { 0 }, mask(&tags, Tag::is_free))
+    }
+
+    #[inline]
     fn fingerprint(key: CallKey) -> u32 {
         (key.0[1] >> 32) as u32
     }
@@ -156,6 +177,22 @@ impl<'a> Slots<'a> {
         self.bodies.get(index as usize * BODY_WORDS + word)
     }
 
+    /// A slot's whole body; `None` when the slot does not exist.
+    #[inline]
+    pub(crate) fn whole_body(self, index: u32) -> Option<&'a [AtomicU64; BODY_WORDS]> {
+        self.bodies.get(index as usize * BODY_WORDS..)?.first_chunk()
+    }
+
+    /// Asks for the body that a call will have if nobody else takes it first.
+    #[inline]
+    pub(crate) fn prefetch_body(self, look: &Look) {
+        let [free, _] = look.sight.free_places();
+        if let Some(index) = look.sight.places(free).next() {
+            let body = index * BODY_WORDS;
+            (0..BODY_WORDS).step_by(8).for_each(|word| map::prefetch_to_write(self.bodies.get(body + word)));
+        }
+    }
+
     /// Whether the slot at `index`, whose tag was seen as `tag`, holds this very call.
     fn holds(self, index: usize, tag: Tag, key: CallKey) -> bool {
         let found = [0, 1].map(|word| self.bodies[index * BODY_WORDS + B_KEY + word].load(Ordering::Relaxed));
@@ -163,56 +200,61 @@ impl<'a> Slots<'a> {
         found == key.0 && self.tags[index].load(Ordering::Relaxed) >> 8 == tag.0 >> 8
     }
 
-    /// Looks for the call elsewhere than at `own`.
-    fn elsewhere(self, key: CallKey, own: Option<usize>) -> Elsewhere {
+    /// Looks for the call elsewhere than at `own`, among the tags in `sight` that are alike.
+    #[inline]
+    fn elsewhere(self, key: CallKey, sight: Sight, own: Option<usize>) -> Elsewhere {
         let mut taking = None;
-        let [first, second] = self.windows(key);
-        for window in [Some(first), (second != first).then_some(second)].into_iter().flatten() {
-            let mut alike = self.alike(window, Slots::fingerprint(key));
-            while alike != 0 {
-                let index = window + alike.trailing_zeros() as usize;
-                alike &= alike - 1;
-                let tag = self.tag(index);
-                if Some(index) == own || tag.fingerprint() != Slots::fingerprint(key) {
-                    continue;
-                }
-                if tag.carries_call() && self.holds(index, tag, key) {
-                    return Elsewhere::Admitted(SlotRef { index: index as u32, used: tag.used() });
-                }
-                if tag.state() == Some(SlotState::Taking) {
-                    taking = taking.or(Some(index));
-                }
+        for index in sight.places(sight.alike) {
+            let tag = self.tag(index);
+            if Some(index) == own || tag.fingerprint() != Slots::fingerprint(key) {
+                continue;
+            }
+            if tag.carries_call() && self.holds(index, tag, key) {
+                return Elsewhere::Admitted(SlotRef { index: index as u32, used: tag.used() });
+            }
+            if tag.state() == Some(SlotState::Taking) {
+                taking = taking.or(Some(index));
             }
         }
         taking.map_or(Elsewhere::Nowhere, Elsewhere::Taking)
     }
 
-    /// Whether this call is already admitted or being judged.
-    pub(crate) fn find(self, key: CallKey) -> Option<Claim> {
-        match self.elsewhere(key, None) {
+    /// Looks for a call: whether it is admitted or being judged already, and where it could go.
+    #[inline]
+    pub(crate) fn look(self, key: CallKey) -> Look {
+        let sight = self.sight(key);
+        let known = match self.elsewhere(key, sight, None) {
             Elsewhere::Admitted(slot) => Some(Claim::Again(slot)),
             Elsewhere::Taking(_) => Some(Claim::InFlight),
             Elsewhere::Nowhere => None,
-        }
+        };
+        Look { key, sight, known }
     }
 
     /// Claims a free slot for a call that nobody else has.
     pub(crate) fn claim(self, key: CallKey) -> Claim {
-        let mut places = self.windows(key).into_iter().flat_map(|window| window..window + WINDOW);
+        self.claim_seen(self.look(key))
+    }
+
+    /// Claims a slot for a call that was looked for before.
+    #[inline]
+    pub(crate) fn claim_seen(self, look: Look) -> Claim {
+        let Look { key, sight, known } = look;
+        if let Some(known) = known {
+            return known;
+        }
+        let mut places = sight.free_places().into_iter().flat_map(|free| sight.places(free));
         let Some(index) = places.find(|&index| self.try_claim(index, key)) else {
-            return self.find(key).unwrap_or(Claim::Full);
+            return self.look(key).known.unwrap_or(Claim::Full);
         };
-        // Each twin stores its tag, passes a fence, then looks; so at least one sees the other. And whoever reads a
-        // word of the new body, which is written below, then sees that the tag has moved on.
-        fence_at(Site::TwinFence, Ordering::SeqCst);
+        // Each twin stores its tag, then looks; so at least one sees the other. And whoever reads a word of the new body,
+        // which is written below, then sees that the tag has moved on.
+        twin_fence();
         crash::point("slot.claimed");
         let own = SlotRef { index: index as u32, used: self.tag(index).used() };
         for attempt in 0..=PATIENCE {
-            match self.elsewhere(key, Some(index)) {
-                Elsewhere::Nowhere => {
-                    self.write_key(index, key);
-                    return Claim::Claimed(own);
-                }
+            match self.elsewhere(key, self.sight(key), Some(index)) {
+                Elsewhere::Nowhere => return Claim::Claimed(own),
                 Elsewhere::Admitted(slot) => {
                     self.abandon(own);
                     return Claim::Again(slot);
@@ -233,12 +275,17 @@ impl<'a> Slots<'a> {
             return false;
         }
         let taking = Tag::new(Slots::fingerprint(key), tag.used().wrapping_add(1), SlotState::Taking);
-        swap(Site::TagClaim, cell, tag.0, taking.0, Ordering::AcqRel).is_ok()
+        swap(Site::TagClaim, cell, tag.0, taking.0, Ordering::SeqCst).is_ok()
     }
 
-    fn write_key(self, index: usize, key: CallKey) {
+    /// Writes the key of a slot that the caller has claimed: before anything else in its body, and before it goes on from
+    /// `TAKING`. Not at once with the claim, because the body may be far from the processor, and the swaps of the limits
+    /// that come in between would wait for it.
+    #[inline]
+    pub(crate) fn write_key(self, slot: SlotRef, key: CallKey) {
+        let Some(body) = self.whole_body(slot.index) else { return };
         for (word, &value) in key.0.iter().enumerate() {
-            self.bodies[index * BODY_WORDS + B_KEY + word].store(value, Ordering::Relaxed);
+            body[B_KEY + word].store(value, Ordering::Relaxed);
             crash::point("slot.keyed");
         }
     }
@@ -269,6 +316,16 @@ impl<'a> Slots<'a> {
         false
     }
 
+    /// Hands a claimed slot over, filled: from now on it carries a call. A store, because a slot that is being judged is
+    /// its claimer's alone, for as long as that lives.
+    #[inline]
+    pub(crate) fn open(self, slot: SlotRef, key: CallKey) {
+        if let Some(cell) = self.tags.get(slot.index as usize) {
+            let tag = Tag::new(Slots::fingerprint(key), slot.used, SlotState::Ringing);
+            cell.store(tag.0, at(Site::TagStore, Ordering::Release));
+        }
+    }
+
     /// Gives a claimed slot back unused.
     pub(crate) fn abandon(self, slot: SlotRef) {
         self.advance(slot, &[SlotState::Taking], SlotState::Free);
@@ -296,8 +353,111 @@ impl<'a> Slots<'a> {
     }
 }
 
+/// One bit for each tag that passes.
+#[inline]
+fn mask(tags: &[Tag; WINDOW], test: impl Fn(Tag) -> bool) -> u32 {
+    tags.iter().rev().fold(0, |mask, &tag| mask << 1 | u32::from(test(tag)))
+}
+
+/// What the tags of a call's two windows were when they were looked at: one bit each, the second window's above the
+/// first's.
+#[derive(Clone, Copy, Debug)]
+struct Sight {
+    windows: [usize; 2],
+    alike: u32,
+    free: u32,
+}
+
+impl Sight {
+    /// The indexes of the tags whose bits are set.
+    #[inline]
+    fn places(self, mut bits: u32) -> impl Iterator<Item = usize> {
+        core::iter::from_fn(move || {
+            let bit = bits.trailing_zeros() as usize;
+            bits &= bits.checked_sub(1)?;
+            Some(self.windows[bit / WINDOW] + bit % WINDOW)
+        })
+    }
+
+    /// The free tags of the emptier window, then those of the other: calls spread evenly, so that windows of one cache
+    /// line do not fill up while half of all tags are free.
+    #[inline]
+    fn free_places(self) -> [u32; 2] {
+        let first = self.free & ((1 << WINDOW) - 1);
+        let second = self.free & !first;
+        if first.count_ones() >= second.count_ones() { [first, second] } else { [second, first] }
+    }
+}
+
+/// What looking for a call came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    key: CallKey,
+    sight: Sight,
+    /// The call is admitted or being judged already.
+    pub(crate) known: Option<Claim>,
+}
+
 enum Elsewhere {
     Nowhere,
     Taking(usize),
     Admitted(SlotRef),
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::hash::Keys;
+
+    fn cells(count: usize) -> Vec<AtomicU64> {
+        (0..count).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    #[test]
+    fn a_table_at_its_capacity_is_turned_over_without_refusing_a_call() {
+        const CALLS: usize = 32_768;
+        let (tags, bodies) = (cells(CALLS * 2), cells(CALLS * 2 * BODY_WORDS));
+        let slots = Slots::new(&tags, &bodies);
+        let keys = Keys(11, 22);
+        let key = |call: u64| CallKey([keys.word(call), keys.pair(call, 1)]);
+        let admit = |call: u64| match slots.claim(key(call)) {
+            Claim::Claimed(slot) => {
+                slots.write_key(slot, key(call));
+                slots.open(slot, key(call));
+                slot
+            }
+            other => panic!("call {call}: {other:?}"),
+        };
+        let mut held: Vec<SlotRef> = (0..CALLS as u64).map(admit).collect();
+        for call in CALLS as u64..5 * CALLS as u64 {
+            let ended = keys.pair(call, 2) as usize % CALLS;
+            assert!(slots.advance(held[ended], &[SlotState::Ringing], SlotState::Free));
+            held[ended] = admit(call);
+        }
+        assert_eq!(slots.in_use().count(), CALLS);
+    }
+
+    #[test]
+    fn a_call_is_found_in_either_of_its_windows() {
+        let (tags, bodies) = (cells(4 * WINDOW), cells(4 * WINDOW * BODY_WORDS));
+        let slots = Slots::new(&tags, &bodies);
+        let key = (0..).map(|n| CallKey([n << 30, n << 33])).find(|&key| {
+            let [first, second] = slots.windows(key);
+            first != second
+        });
+        let key = key.unwrap();
+        for window in slots.windows(key) {
+            // The other window is full of strangers, so the call goes here.
+            let other = slots.windows(key).into_iter().find(|&other| other != window).unwrap();
+            let strangers = Tag::new(!Slots::fingerprint(key), 0, SlotState::Ringing);
+            tags[other..other + WINDOW].iter().for_each(|tag| tag.store(strangers.0, Ordering::Relaxed));
+            let Claim::Claimed(slot) = slots.claim(key) else { panic!() };
+            assert!((window..window + WINDOW).contains(&(slot.index as usize)));
+            assert_eq!(slots.claim(key), Claim::InFlight);
+            slots.write_key(slot, key);
+            slots.advance(slot, &[SlotState::Taking], SlotState::Answered);
+            assert_eq!(slots.claim(key), Claim::Again(slot));
+            tags.iter().for_each(|tag| tag.store(0, Ordering::Relaxed));
+        }
+    }
 }

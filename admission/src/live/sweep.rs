@@ -96,12 +96,12 @@ impl Live {
             });
             for (step, count) in (1..).zip(self.counts_of(slot)) {
                 let Some(count) = count else { continue };
-                if step < done || (step == done && count.parity() != noted) {
+                if step < done || (step == done && count.mark() != noted) {
                     continue;
                 }
                 if let Some(word) = body(B_STEP) {
                     // Release: what is noted is seen by whoever sees the count changed.
-                    word.store(step << 1 | count.parity(), Ordering::Release);
+                    word.store(step << 1 | count.mark(), Ordering::Release);
                 }
                 crash::point("reclaim.noted");
                 count.give_noticeably();

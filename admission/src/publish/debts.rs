@@ -61,7 +61,7 @@ impl<'a> Debts<'a> {
         });
         let accounts = accounts.filter_map(|account| {
             let (was, _) = old.account(account.live)?;
-            changed(Scope::Account(account.live), was.rate, account.limits.rate)
+            changed(Scope::Account(account.live), was.rate(), account.limits.rate)
         });
         Debts { live, changed: node.into_iter().chain(trunks).chain(accounts).collect() }
     }

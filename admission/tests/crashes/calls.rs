@@ -25,7 +25,6 @@ const STEPS: &[&str] = &[
     "admit.counted",
     "admit.taken",
     "admit.published",
-    "admit.totalled",
     "admit.uncounted",
     "slot.abandoned",
     "call.answered",

@@ -19,7 +19,7 @@ fn a_publish_is_in_force_for_the_next_decision() {
     node.publish(&table(vec![trunk("other", 1, "0.0.0.0/0")]));
     assert_eq!(node.instance.generation(), 2);
     assert!(node.identify("acme.sip.example", SOURCE).is_err());
-    assert_eq!(node.identify("other.sip.example", SOURCE).unwrap().trunk.live, 1);
+    assert_eq!(node.identify("other.sip.example", SOURCE).unwrap().trunk.live(), 1);
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn the_longest_prefix_is_the_one_that_a_look_at_all_of_them_finds() {
             };
             let wanted = all.longest(v4, bits);
             hit.extend(wanted.map(|(length, _)| (v4, length)));
-            let found = side.identify("sip.example", source).map(|identity| identity.trunk.live);
+            let found = side.identify("sip.example", source).map(|identity| identity.trunk.live());
             assert_eq!(found.ok(), wanted.and_then(|(_, owner)| owner), "set {number}: {source}");
 
             let (host, own) = &own[random.below(u64::from(TRUNKS)) as usize];

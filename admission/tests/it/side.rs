@@ -81,7 +81,7 @@ impl Side {
         };
         let trunk = &identity.trunk;
         let switches = (trunk.kind(), trunk.auth(), trunk.secure(), identity.needs_password);
-        let limits = (trunk.rate(), trunk.concurrent(), trunk.account);
+        let limits = (trunk.rate(), trunk.concurrent(), trunk.account());
         let credentials = NAMES.map(|name| {
             instance.credential(&identity, name.as_bytes()).map(|ha1| (ha1.md5[0], ha1.sha256[31]))
         });

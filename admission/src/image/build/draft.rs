@@ -116,6 +116,15 @@ impl<'a> Draft<'a> {
         problems
     }
 
+    /// The id of a trunk's record, for messages and comparisons.
+    pub(super) fn trunk_id(&self, record: &[u64]) -> String {
+        if high(record[T_ID]) != IN_RECORD {
+            return self.text(record[T_ID]);
+        }
+        let bytes = record[T_NAME..].iter().flat_map(|word| word.to_le_bytes());
+        String::from_utf8_lossy(&bytes.take(low(record[T_ID]) as usize).collect::<Vec<u8>>()).into_owned()
+    }
+
     /// The string that a reference word stands for, for messages and comparisons.
     pub(super) fn text(&self, reference: u64) -> String {
         let words = &self.sections[Section::Strings as usize];

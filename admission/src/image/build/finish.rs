@@ -96,12 +96,12 @@ impl Draft<'_> {
         let accounts = |entry| record(Section::Accounts, ACCOUNT_WORDS, entry);
         let double = match table {
             Section::HostIndex => {
-                let [id, other] = [entry, earlier].map(|entry| self.text(trunks(entry)[T_ID]));
+                let [id, other] = [entry, earlier].map(|entry| self.trunk_id(trunks(entry)));
                 (id == other).then(|| format!("trunk {id} is there twice"))
             }
             Section::LiveIndex => {
                 let [live, other] = [entry, earlier].map(|entry| high(trunks(entry)[T_LIVE]));
-                let id = || self.text(trunks(entry)[T_ID]);
+                let id = || self.trunk_id(trunks(entry));
                 (live == other).then(|| format!("trunk {}: live index {live} is another trunk's", id()))
             }
             Section::AccountIndex => {

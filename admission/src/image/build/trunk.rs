@@ -3,11 +3,11 @@
 use super::super::keys::credential_hash;
 use super::super::layout::*;
 use super::super::prefix::{Lengths, Prefix};
-use super::super::text::word_of;
+use super::super::text::{Folded, word_of};
 use super::draft::Draft;
 use super::sources::distinct_prefixes;
 use super::{Settings, limit_words};
-use crate::hash::RecordSum;
+use crate::hash::record_sum;
 use crate::map::WORD;
 use crate::model::*;
 
@@ -84,15 +84,20 @@ impl<'a> Draft<'a> {
         if id.is_empty() || id.len() > MAX_ID_BYTES || id.bytes().any(|b| b.is_ascii_uppercase()) {
             self.problem(format!("trunk {id:?}: an id is 1 to {MAX_ID_BYTES} lower-case bytes"));
         }
-        record[T_ID] = self.string(id, "a trunk id");
+        if id.len() <= NAME_WORDS * WORD {
+            record[T_ID] = halves(IN_RECORD, id.len() as u32);
+            let name = id.as_bytes().chunks(WORD).map(word_of);
+            record[T_NAME..].iter_mut().zip(name).for_each(|(word, part)| *word = part);
+        } else {
+            record[T_ID] = self.string(id, "a trunk id");
+        }
         let entry = self.entries(Section::Trunks, TRUNK_WORDS);
         self.section(Section::Trunks).extend(record);
         self.host.clear();
         self.host.extend_from_slice(id.as_bytes());
         self.host.push(b'.');
         self.host.extend_from_slice(settings.base_domain.as_bytes());
-        self.host.make_ascii_lowercase();
-        let hash = self.keys.host(&self.host);
+        let hash = Folded::new(&self.host).map_or(0, |host| self.keys.host(&host));
         self.index(Section::HostIndex, hash, entry);
         entry
     }
@@ -117,7 +122,7 @@ impl<'a> Draft<'a> {
         let mut gateways: Vec<&Gateway> = trunk.gateways.iter().collect();
         gateways.sort_by(|a, b| (a.priority, &a.uri).cmp(&(b.priority, &b.uri)));
         let first = self.entries(Section::Gateways, GATEWAY_WORDS);
-        let mut sum = RecordSum::new(0);
+        let mut sums = Vec::with_capacity(gateways.len());
         for gateway in &gateways {
             if gateway.weight == 0 {
                 self.problem(format!("trunk {}: gateway {} has weight 0", trunk.id, gateway.uri));
@@ -125,9 +130,9 @@ impl<'a> Draft<'a> {
             let uri = self.shared_string(&gateway.uri, "a gateway URI");
             let numbers = halves(gateway.live, u32::from(gateway.priority) << 16 | u32::from(gateway.weight));
             self.section(Section::Gateways).extend([uri, numbers]);
-            sum.add(numbers);
+            sums.push(numbers);
         }
-        (halves(first as u32, gateways.len() as u32), u64::from(sum.finish()))
+        (halves(first as u32, gateways.len() as u32), u64::from(record_sum(0, sums)))
     }
 
     fn credentials(&mut self, trunk: &Trunk) -> u64 {
