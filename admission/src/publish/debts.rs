@@ -22,7 +22,7 @@ pub(super) fn cap(live: &Live, tables: &Tables) {
     };
     cap(Scope::Node, &|| tables.node_rate());
     (0..accounts).for_each(|index| {
-        cap(Scope::Account(index), &|| tables.account(index)?.0.rate);
+        cap(Scope::Account(index), &|| tables.account(index)?.0.rate());
     });
     (0..trunks).for_each(|index| {
         cap(Scope::Trunk(index), &|| tables.trunk_by_live(index)?.0.rate());
