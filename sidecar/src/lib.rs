@@ -34,4 +34,5 @@ pub mod shutdown;
 mod special;
 pub mod status;
 pub mod store;
+mod table;
 pub mod webhook;

@@ -3,7 +3,6 @@
 //! The thread owns the one right to publish, builds off the runtime, and shows every second that it is alive. Must never
 //! publish what was not stored before: after a restart the store alone says what is in force.
 
-mod table;
 mod worker;
 
 use std::path::PathBuf;
@@ -11,14 +10,12 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tokio::sync::oneshot;
-use trunk_admission::publish::{PublishError, PublishOptions, Published, Publisher};
+use trunk_admission::publish::{Change, PublishError, PublishOptions, Published, Publisher};
 
 use crate::clock::Clock;
 use crate::status::Status;
-use crate::store::{Effect, Reused, Snapshot};
-
-pub use table::TableError;
-pub(crate) use table::trunk as image_of;
+use crate::store::{Reused, Snapshot};
+pub use crate::table::TableError;
 use worker::{Job, Worker};
 
 /// Where the image goes and how much fits.
@@ -88,7 +85,7 @@ impl Handle {
     pub async fn apply(
         &self,
         revision: i64,
-        effects: Vec<Effect>,
+        effects: Vec<Change>,
         reused: Vec<Reused>,
     ) -> Result<Published, Error> {
         self.ask(|done| Job::Changes { revision, effects, reused, done }).await

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use trunk_admission::live::{Live, Scope};
-use trunk_admission::publish::{Folded, PublishError, Published, Publisher};
+use trunk_admission::publish::{Change, Folded, PublishError, Published, Publisher};
 
-use super::{Error, Settings, table};
+use super::{Error, Settings};
 use crate::clock::Clock;
 use crate::live::LiveFile;
 use crate::status::{Status, Worker as KamailioWorker};
-use crate::store::{Effect, PlaceKind, Reused, Snapshot};
+use crate::store::{PlaceKind, Reused, Snapshot};
+use crate::table;
 
 /// How often readers are told that the publisher is alive.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ pub(super) enum Job {
         /// The revision that has them all in it.
         revision: i64,
         /// In order.
-        effects: Vec<Effect>,
+        effects: Vec<Change>,
         /// Indexes that are another's now.
         reused: Vec<Reused>,
         /// Who asked.
@@ -104,17 +105,14 @@ impl Worker {
     fn changes(
         &mut self,
         revision: i64,
-        effects: Vec<Effect>,
+        effects: Vec<Change>,
         reused: &[Reused],
     ) -> Result<Published, Error> {
-        let room = self.settings.capacity;
-        let changes = effects.into_iter().map(|effect| table::change(effect, room));
-        let changes = changes.collect::<Result<Vec<_>, _>>()?;
         let live = self.live.get();
         if let Some(live) = live {
             clear(live, reused, self.revision);
         }
-        Ok(self.publisher.apply(revision.cast_unsigned(), changes, live)?)
+        Ok(self.publisher.apply(revision.cast_unsigned(), effects, live)?)
     }
 
     fn tell(&self, published: &Published, revision: i64) {

@@ -33,6 +33,7 @@ use super::{
 use crate::domain::{Account, AuditEntry, IdempotencyRecord, Millis, Token};
 use crate::kamailio::mark as kamailio_mark;
 use crate::publish::Capacity;
+use crate::table::TableError;
 use configuration::Which;
 use lane::Lane;
 
@@ -245,6 +246,12 @@ impl Store for SqliteStore {
             };
             self.writer.close(empty_log).await
         })
+    }
+}
+
+impl From<TableError> for StoreError {
+    fn from(error: TableError) -> StoreError {
+        StoreError::Contradiction(error.to_string())
     }
 }
 

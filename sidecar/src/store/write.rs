@@ -4,7 +4,8 @@
 
 use uuid::Uuid;
 
-use super::{Placed, PlacedTrunk};
+pub use trunk_admission::publish::Change as Effect;
+
 use crate::difference::Line;
 use crate::domain::{Account, Actor, IdempotencyRecord, Node, Stamp, Token, Trunk};
 use crate::kamailio::preflight::Limits;
@@ -60,23 +61,12 @@ pub struct Terms {
 pub struct Committed {
     /// Its revision.
     pub revision: i64,
-    /// What has to be published, in order.
+    /// What it means to the image, in order.
     pub effects: Vec<Effect>,
     /// Indexes that were another thing's before.
     pub reused: Vec<Reused>,
     /// What changed, for people.
     pub lines: Vec<Line>,
-}
-
-/// A change as the image needs it, with the places of things in shared memory.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the names are the meaning")]
-pub enum Effect {
-    Node(Node),
-    Account(Placed<Account>),
-    AccountGone(String),
-    Trunk(Box<PlacedTrunk>),
-    TrunkGone(String),
 }
 
 /// An index that is given to another thing than before.

@@ -25,4 +25,5 @@ mod receiver;
 mod ring;
 mod schedule;
 mod store;
+mod suite;
 mod support;

@@ -1,13 +1,36 @@
-//! The store keeps what it is given: configuration and places in shared memory.
+//! The SQLite store: the suite that every store passes, and what is its own.
 
+use std::pin::Pin;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
 use trunkd::difference::Plan;
-use trunkd::domain::Provisioned;
-use trunkd::publish::Capacity;
-use trunkd::store::{Store, StoreError};
+use trunkd::store::Store;
+use trunkd::store::sqlite::SqliteStore;
 
+use crate::suite::{self, Place};
 use crate::support::{SECRET, Site, commit};
 
-const ROOM: Capacity = Capacity { trunks: 64, accounts: 64, gateways: 64 };
+/// A directory with one database.
+struct Directory(TempDir);
+
+impl Directory {
+    fn new() -> Directory {
+        Directory(tempfile::tempdir().unwrap())
+    }
+}
+
+impl Place for Directory {
+    fn open(&self) -> Pin<Box<dyn Future<Output = Arc<dyn Store>> + Send + '_>> {
+        Box::pin(async {
+            let store = SqliteStore::open(&self.0.path().join("store.sqlite")).unwrap();
+            Arc::new(store) as Arc<dyn Store>
+        })
+    }
+}
+
+suite::suite!(Directory::new());
 
 fn full_file() -> String {
     format!(
@@ -23,8 +46,10 @@ fn full_file() -> String {
         cpsBurst = 3
         allowedRegions = []
         failoverCodes = [408, 503]
+        transport = "tcp"
         secure = true
         webhookUrl = "https://hooks.example.com/x"
+        webhookMethod = "GET"
         webhookSecret = "{SECRET}"
         [[trunk.ipAcls]]
         ipAddress = "2001:db8::/32"
@@ -34,6 +59,7 @@ fn full_file() -> String {
         [[trunk.credentials]]
         username = "bob"
         password = "correct horse battery"
+        description = "desk"
         [[trunk.originationUris]]
         uri = "sip:two.example.net"
         priority = 2
@@ -48,26 +74,24 @@ fn full_file() -> String {
     )
 }
 
-async fn apply(store: &dyn Store, wanted: &Provisioned) -> Plan {
-    let snapshot = store.snapshot().await.unwrap();
-    let plan = Plan::between(&snapshot, wanted);
-    commit(store, snapshot.revision, plan.changes.clone(), ROOM).await.unwrap();
-    plan
-}
-
 #[tokio::test]
-async fn what_was_stored_is_what_is_read() {
+async fn what_files_say_is_stored_once_and_differs_in_what_they_change() {
     let site = Site::new();
     site.write("a.toml", &full_file());
     let store = site.store().await;
     let snapshot = store.snapshot().await.unwrap();
-    assert_eq!(snapshot.revision, 1);
-    assert_eq!(snapshot.trunks.iter().map(|trunk| trunk.item.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-    assert!(Plan::between(&snapshot, &site.load().provisioned).is_empty(), "{snapshot:#?}");
-    store.close().await.unwrap();
+    let mut wanted = site.load().provisioned;
+    assert!(Plan::between(&snapshot, &wanted).is_empty(), "{snapshot:#?}");
 
-    let again = site.store().await;
-    assert_eq!(again.snapshot().await.unwrap(), snapshot, "over a restart");
+    wanted.trunks.remove(1);
+    wanted.trunks[0].enabled = false;
+    let plan = Plan::between(&snapshot, &wanted);
+    let lines: Vec<_> = plan.lines.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["removed trunk b", "changed trunk a: enabled"]);
+    assert_eq!(plan.touched().len(), 2);
+    let room = site.load().publish.capacity;
+    let done = commit(&*store, snapshot.revision, plan.changes, room).await.unwrap();
+    assert_eq!(done.lines, plan.lines, "what was planned is what was done");
 }
 
 #[tokio::test]
@@ -77,71 +101,65 @@ async fn no_password_is_in_the_database() {
     let store = site.store().await;
     store.close().await.unwrap();
     let bytes = std::fs::read(site.database()).unwrap();
+    assert!(bytes.windows(11).any(|window| window == b"hooks.examp"), "everything is in the file itself");
     assert!(!bytes.windows(12).any(|window| window == b"correct hors"));
 }
 
+/// A database of the first step, as an earlier trunkd left it.
 #[tokio::test]
-async fn a_thing_keeps_its_place_while_others_come_and_go() {
+async fn what_an_earlier_version_stored_is_carried_over() {
     let site = Site::new();
     site.write("a.toml", &full_file());
-    let store = site.store().await;
-    let place = |snapshot: &trunkd::store::Snapshot, id: &str| {
-        let trunk = snapshot.trunks.iter().find(|trunk| trunk.item.id == id).unwrap();
-        (trunk.live, trunk.gateways.clone())
-    };
-    let before = place(&store.snapshot().await.unwrap(), "b");
+    let path = site.database();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("../../../schema/sqlite/0001_initial.sql")).unwrap();
+    old.execute_batch(&format!(
+        "PRAGMA user_version = 1;
+         INSERT INTO config_revisions VALUES (7, 70, 'file', 'added trunk b');
+         INSERT INTO node VALUES (1, 'edge-1', 'US', 'sip.example.net', 'in.sip.example.net', NULL, NULL, NULL);
+         INSERT INTO accounts VALUES ('acme', 'acme', 1, 2.5, NULL, NULL, 'file', 10, 20);
+         INSERT INTO trunks VALUES ('b', 'acme', 'trunk', 'b', '', 1, 'all', 0.5, 3, 10, '', 1, '408 503', 'file', 30, 40);
+         INSERT INTO ip_acls VALUES ('b', '192.0.2.1/32', 1, ''), ('b', '2001:db8::/32', 0, '');
+         INSERT INTO credentials VALUES ('b', 'bob', zeroblob(16), zeroblob(32), 1);
+         INSERT INTO origination_uris VALUES ('b', 'sip:two.example.net', 2, 1, 1, '');
+         INSERT INTO live_indexes VALUES ('account', 'acme', 0, NULL), ('trunk', 'b', 3, NULL), ('trunk', 'z', 1, 25),
+            ('gateway', 'b/sip:two.example.net', 5, NULL);
+         INSERT INTO endpoints VALUES (4, 'b', 'https://hooks.example.com/x', '{SECRET}', 'enabled', '', 50);
+         INSERT INTO events VALUES (1, 'evt_1', x'00', 0, 'call.initiated', 'b', 'acme', 60, '{{}}');
+         INSERT INTO deliveries VALUES (1, 1, 4, x'00', 0, 'pending', 0, 60, NULL);"
+    ))
+    .unwrap();
+    drop(old);
 
-    let mut wanted = site.load().provisioned;
-    let b = wanted.trunks.remove(1);
-    wanted.trunks[0].enabled = false;
-    let plan = apply(&*store, &wanted).await;
+    let store = SqliteStore::open(&path).unwrap();
+    let snapshot = store.snapshot().await.unwrap();
+    assert_eq!(
+        (snapshot.revision, snapshot.trunks.len(), snapshot.accounts[0].item.stamp.created_ms),
+        (7, 1, 10)
+    );
+    let b = &snapshot.trunks[0];
+    assert_eq!((b.live, b.account, &b.gateways[..]), (3, Some(0), &[5][..]));
+    assert_eq!((b.item.stamp.created_ms, b.item.stamp.updated_ms), (30, 40));
+    let ids: Vec<_> = b.item.ip_acls.iter().map(|acl| acl.id).collect();
+    assert_eq!(ids.len(), 2);
+    assert!(ids[0] != ids[1] && ids.iter().all(|id| id.get_version_num() == 7), "{ids:?}");
+    assert_eq!(store.backlog().await.unwrap().pending, 1, "what is owed stays owed");
+    let room = site.load().publish.capacity;
+    assert!(store.check_kamailio(room).await.unwrap(), "there were no tables yet");
+    assert!(!store.check_kamailio(room).await.unwrap());
+    let load = store.kamailio().await.unwrap().load;
+    assert_eq!(
+        (load.hosts.rows, load.names.rows, load.destinations.rows),
+        (0, 1, 0),
+        "US is not in an empty list"
+    );
+
+    // What the files say of it now, apart from what they could not say before, is the same trunk.
+    let plan = Plan::between(&snapshot, &site.load().provisioned);
     let lines: Vec<_> = plan.lines.iter().map(ToString::to_string).collect();
-    assert_eq!(lines, ["removed trunk b", "changed trunk a: enabled"]);
-
-    wanted.trunks.push(b);
-    apply(&*store, &wanted).await;
-    assert_eq!(place(&store.snapshot().await.unwrap(), "b"), before, "it came back to its own place");
-
-    wanted.trunks[1].origination_uris.remove(0);
-    apply(&*store, &wanted).await;
-    let after = place(&store.snapshot().await.unwrap(), "b");
-    assert_eq!(after.1.len(), 1);
-    assert!(before.1.contains(&after.1[0]), "a gateway keeps its place when another leaves");
-}
-
-#[tokio::test]
-async fn a_plan_against_another_revision_changes_nothing() {
-    let site = Site::new();
-    site.write("a.toml", &full_file());
-    let store = site.store().await;
-    let mut wanted = site.load().provisioned;
-    wanted.trunks.clear();
-    let plan = Plan::between(&store.snapshot().await.unwrap(), &wanted);
-    let refused = commit(&*store, 0, plan.changes, ROOM).await;
-    assert!(matches!(refused, Err(StoreError::Conflict { expected: 0, found: 1 })), "{refused:?}");
-    assert_eq!(store.snapshot().await.unwrap().trunks.len(), 2);
-}
-
-#[tokio::test]
-async fn a_change_that_does_not_fit_is_undone_whole() {
-    let site = Site::new();
-    site.write("a.toml", &full_file());
-    let store = site.store().await;
-    let before = store.snapshot().await.unwrap();
-    let mut wanted = site.load().provisioned;
-    wanted.trunks[0].enabled = false;
-    wanted.trunks.push(trunkd::domain::Trunk { id: "c".into(), ..wanted.trunks[0].clone() });
-    let plan = Plan::between(&before, &wanted);
-    let room = Capacity { trunks: 2, ..ROOM };
-    let refused = commit(&*store, before.revision, plan.changes, room).await;
-    assert!(matches!(refused, Err(StoreError::NoRoom("trunk"))), "{refused:?}");
-    assert_eq!(store.snapshot().await.unwrap(), before);
-}
-
-#[tokio::test]
-async fn a_closed_store_says_so() {
-    let site = Site::new();
-    let store = site.store().await;
-    store.close().await.unwrap();
-    assert!(matches!(store.snapshot().await, Err(StoreError::Closed)));
+    assert_eq!(lines, ["added trunk a", "changed trunk b: transport, credentials, originationUris, webhook"]);
+    commit(&store, 7, plan.changes, room).await.unwrap();
+    let after = store.trunk("b".into()).await.unwrap().unwrap();
+    assert_eq!((after.live, after.item.ip_acls.iter().map(|acl| acl.id).collect()), (3, ids));
 }

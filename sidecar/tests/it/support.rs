@@ -19,6 +19,9 @@ use uuid::Uuid;
 /// A secret for every webhook of the tests.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
+/// A Kamailio that has loaded none of its tables.
+pub(crate) const LIMITS: Limits = Limits { address: false, dispatcher: false, max_subnets: 512, pkg_mb: 8 };
+
 /// Directories and files of one daemon.
 pub(crate) struct Site {
     dir: TempDir,
@@ -92,7 +95,7 @@ pub(crate) async fn commit(
     capacity: Capacity,
 ) -> Result<Committed, StoreError> {
     let write = Write { actor: Actor::Files, request_id: "test".into(), changes, idempotency: None };
-    let kamailio = Limits { address: true, dispatcher: true, max_subnets: 100, pkg_mb: 8 };
+    let kamailio = Limits { address: true, dispatcher: true, max_subnets: 100, ..LIMITS };
     store.commit(write, Terms { base, stamp: Stamp::new(5, base + 1), capacity, kamailio }).await
 }
 

@@ -16,6 +16,7 @@ use crate::domain::{
 use crate::store::{
     Change, Committed, Effect, Managed, PlaceKind, Placed, PlacedTrunk, Reused, StoreError, Terms, Write,
 };
+use crate::table;
 
 /// Longest description kept of a revision, in bytes.
 const MAX_SUMMARY_BYTES: usize = 64 << 10;
@@ -100,7 +101,7 @@ impl Work<'_> {
                 self.changed(entry, node_fields(before, &node), change, None)?;
             }
         }
-        self.done.effects.push(Effect::Node(node));
+        self.done.effects.push(Effect::PutNode(table::node(node)?));
         Ok(())
     }
 
@@ -124,7 +125,8 @@ impl Work<'_> {
                 self.changed(entry, account_fields(before, &account), change, None)?;
             }
         }
-        self.done.effects.push(Effect::Account(Placed { item: account, live }));
+        let account = table::account(Placed { item: account, live }, self.terms.capacity)?;
+        self.done.effects.push(Effect::PutAccount(account));
         Ok(())
     }
 
@@ -141,7 +143,7 @@ impl Work<'_> {
         live_index::free(self.db, PlaceKind::Account, &id, self.terms.stamp)?;
         let entry = Entry { kind: "account", id: &id, account: Some(&id) };
         self.removed(entry, audit::account(&before), None)?;
-        self.done.effects.push(Effect::AccountGone(id));
+        self.done.effects.push(Effect::RemoveAccount(id));
         Ok(())
     }
 
@@ -167,9 +169,11 @@ impl Work<'_> {
                 self.changed(entry, trunk_fields(was, &trunk), change, Some(live))?;
             }
         }
+        let account = trunk.account.clone();
         let placed = PlacedTrunk { item: trunk, live, gateways, account: owner };
-        self.tables.trunk(&placed)?;
-        self.done.effects.push(Effect::Trunk(Box::new(placed)));
+        let trunk = table::trunk(placed, self.terms.capacity)?;
+        self.tables.trunk(&trunk, account.as_deref(), before.is_none())?;
+        self.done.effects.push(Effect::PutTrunk(Box::new(trunk)));
         Ok(())
     }
 
@@ -190,7 +194,7 @@ impl Work<'_> {
         }
         let entry = Entry { kind, id: &id, account: before.account.as_deref() };
         self.removed(entry, audit::trunk(&before), Some(live))?;
-        self.done.effects.push(Effect::TrunkGone(id));
+        self.done.effects.push(Effect::RemoveTrunk(id));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use rusqlite::{Row, Transaction, params};
+use trunk_admission::model::Trunk;
 
 use super::configuration::{self, Which};
 use super::text::damaged;
@@ -16,8 +17,9 @@ use crate::domain::Node;
 use crate::kamailio::mark::{Kind, Load, Tally, Written};
 use crate::kamailio::preflight::{self, Limits};
 use crate::kamailio::rows::{self, Address, Context, Destination, Place, Rows, Subscriber};
-use crate::publish::{self, Capacity};
-use crate::store::{PlacedTrunk, StoreError};
+use crate::publish::Capacity;
+use crate::store::StoreError;
+use crate::table;
 
 /// Whose rows the marks are.
 const NOBODY: &str = "";
@@ -40,10 +42,15 @@ impl<'a> Tables<'a> {
         Ok(Tables { db, capacity, node, enabled: HashMap::new(), load, was: load })
     }
 
-    /// Brings the rows of a trunk to what it is now.
-    pub(super) fn trunk(&mut self, placed: &PlacedTrunk) -> Result<(), StoreError> {
-        let rows = self.rows(placed)?;
-        self.put(&placed.item.id, &rows)
+    /// Brings the rows of a trunk to what it is now. One that is new has none yet.
+    pub(super) fn trunk(
+        &mut self,
+        trunk: &Trunk,
+        account: Option<&str>,
+        is_new: bool,
+    ) -> Result<(), StoreError> {
+        let rows = self.rows(trunk, account)?;
+        if is_new { self.insert(&trunk.id, &rows) } else { self.put(&trunk.id, &rows) }
     }
 
     /// Takes the rows of a trunk away.
@@ -58,7 +65,7 @@ impl<'a> Tables<'a> {
         let trunks: Vec<String> = select.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?;
         for trunk in trunks {
             if let Some(placed) = configuration::trunk(self.db, &trunk)? {
-                self.trunk(&placed)?;
+                self.trunk(&table::trunk(placed, self.capacity)?, Some(id), false)?;
             }
         }
         Ok(())
@@ -77,8 +84,8 @@ impl<'a> Tables<'a> {
         self.db.execute_batch("DELETE FROM subscriber; DELETE FROM address; DELETE FROM dispatcher;")?;
         self.load = Load::default();
         for placed in configuration::snapshot(self.db, Which::All)?.trunks {
-            let rows = self.rows(&placed)?;
-            self.insert(&placed.item.id, &rows)?;
+            let account = placed.item.account.clone();
+            self.trunk(&table::trunk(placed, self.capacity)?, account.as_deref(), true)?;
         }
         Ok(())
     }
@@ -115,22 +122,17 @@ impl<'a> Tables<'a> {
         self.insert_destination(NOBODY, &rows::destination_mark(&self.load.destination_mark()))
     }
 
-    fn rows(&mut self, placed: &PlacedTrunk) -> Result<Rows, StoreError> {
+    fn rows(&mut self, trunk: &Trunk, account: Option<&str>) -> Result<Rows, StoreError> {
+        let account_enabled = account.map(|id| self.is_enabled(id)).transpose()?.unwrap_or(true);
         // Before the first node there is no domain that a trunk could have.
-        let Some(node) = self.node.clone() else { return Ok(Rows::default()) };
-        let account_enabled = match &placed.item.account {
-            None => true,
-            Some(id) => self.is_enabled(id)?,
-        };
-        let trunk = publish::image_of(placed.clone(), self.capacity);
-        let trunk = trunk.map_err(|error| StoreError::Other(error.to_string()))?;
+        let Some(node) = &self.node else { return Ok(Rows::default()) };
         let context = Context {
             region: node.region,
             base_domain: &node.base_domain,
             inbound_host: &node.inbound_host,
             account_enabled,
         };
-        let rows = rows::rows(&trunk, &context);
+        let rows = rows::rows(trunk, &context);
         match preflight::faults(&rows).first() {
             None => Ok(rows),
             Some(fault) => Err(StoreError::Other(format!("trunk {}: {fault}", trunk.id))),
@@ -149,20 +151,20 @@ impl<'a> Tables<'a> {
 
     /// Each table by itself: what did not change keeps its rows.
     fn put(&mut self, trunk: &str, wanted: &Rows) -> Result<(), StoreError> {
-        let Rows { subscribers, addresses, destinations } = rows_of(self.db, trunk)?;
+        let found = rows_of(self.db, trunk)?;
         let mut new = Rows::default();
-        if !same(&subscribers, &wanted.subscribers, |row| (row.username.clone(), row.domain.clone())) {
+        if !same_subscribers(&found, wanted) {
             self.delete("subscriber", trunk)?;
             new.subscribers.clone_from(&wanted.subscribers);
         }
-        if !same(&addresses, &wanted.addresses, Clone::clone) {
+        if !same(&found.addresses, &wanted.addresses, Clone::clone) {
             self.delete("address", trunk)?;
-            addresses.iter().for_each(|row| self.load.remove_address(row));
+            found.addresses.iter().for_each(|row| self.load.remove_address(row));
             new.addresses.clone_from(&wanted.addresses);
         }
-        if !same(&destinations, &wanted.destinations, Clone::clone) {
+        if !same(&found.destinations, &wanted.destinations, Clone::clone) {
             self.delete("dispatcher", trunk)?;
-            destinations.iter().for_each(|row| self.load.remove_destination(row));
+            found.destinations.iter().for_each(|row| self.load.remove_destination(row));
             new.destinations.clone_from(&wanted.destinations);
         }
         self.insert(trunk, &new)
@@ -243,17 +245,28 @@ fn load(db: &Transaction<'_>) -> Result<Load, StoreError> {
 /// never written. Whether that was needed.
 pub(super) fn check(db: &Transaction<'_>, capacity: Capacity) -> Result<bool, StoreError> {
     let mut tables = Tables::open(db, capacity)?;
-    let mut wanted = Content::default();
+    let (mut wanted, mut counts, mut good) = (Load::default(), [0, 0, 0], true);
     for placed in configuration::snapshot(db, Which::All)?.trunks {
-        wanted.add(&tables.rows(&placed)?);
+        let account = placed.item.account.clone();
+        let trunk = table::trunk(placed, capacity)?;
+        let rows = tables.rows(&trunk, account.as_deref())?;
+        good &= same_rows(&rows_of(db, &trunk.id)?, &rows);
+        rows.addresses.iter().for_each(|row| wanted.add_address(row));
+        rows.destinations.iter().for_each(|row| wanted.add_destination(row));
+        let lengths = [rows.subscribers.len(), rows.addresses.len(), rows.destinations.len()];
+        counts.iter_mut().zip(lengths).for_each(|(count, length)| *count += length as i64);
     }
     let marks = Rows {
-        addresses: vec![rows::address_mark(&wanted.load.address_mark())],
-        destinations: vec![rows::destination_mark(&wanted.load.destination_mark())],
+        addresses: vec![rows::address_mark(&wanted.address_mark())],
+        destinations: vec![rows::destination_mark(&wanted.destination_mark())],
         ..Rows::default()
     };
-    let good =
-        tables.load == wanted.load && Content::found(db)? == Some(wanted) && rows_of(db, NOBODY)? == marks;
+    good &= tables.load == wanted && rows_of(db, NOBODY)? == marks;
+    // What belongs to no trunk of ours was not looked at.
+    for (table, count) in TABLES.into_iter().zip(counts) {
+        let found = format!("SELECT count(*) FROM {table} WHERE trunk_id != ?1");
+        good &= db.query_row(&found, [NOBODY], |row| row.get::<_, i64>(0))? == count;
+    }
     if !good {
         tables.rewrite()?;
         tables.write_load()?;
@@ -261,46 +274,18 @@ pub(super) fn check(db: &Transaction<'_>, capacity: Capacity) -> Result<bool, St
     Ok(!good)
 }
 
-/// Everything in the tables but the marks, in few numbers.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Content {
-    load: Load,
-    subscribers: HashMap<(String, String), String>,
+/// In the order of [`Rows`].
+const TABLES: [&str; 3] = ["subscriber", "address", "dispatcher"];
+
+/// Whether both say the same, in whatever order.
+fn same_rows(a: &Rows, b: &Rows) -> bool {
+    same_subscribers(a, b)
+        && same(&a.addresses, &b.addresses, Clone::clone)
+        && same(&a.destinations, &b.destinations, Clone::clone)
 }
 
-impl Content {
-    fn add(&mut self, rows: &Rows) {
-        rows.addresses.iter().for_each(|row| self.load.add_address(row));
-        rows.destinations.iter().for_each(|row| self.load.add_destination(row));
-        for Subscriber { username, domain, ha1 } in &rows.subscribers {
-            self.subscribers.insert((username.clone(), domain.clone()), ha1.clone());
-        }
-    }
-
-    /// `None` if there are rows that cannot be ours.
-    fn found(db: &Transaction<'_>) -> Result<Option<Content>, StoreError> {
-        let mut found = Content::default();
-        for (table, columns) in
-            [("subscriber", SUBSCRIBER), ("address", ADDRESS), ("dispatcher", DESTINATION)]
-        {
-            let mut select = db.prepare(&format!("SELECT {columns} FROM {table} WHERE trunk_id != ?1"))?;
-            let mut rows = select.query([NOBODY])?;
-            while let Some(row) = rows.next()? {
-                let mut one = Rows::default();
-                match table {
-                    "subscriber" => one.subscribers.push(subscriber(row)?),
-                    "address" => match address(row) {
-                        Ok(row) => one.addresses.push(row),
-                        Err(StoreError::Damaged(_)) => return Ok(None),
-                        Err(error) => return Err(error),
-                    },
-                    _ => one.destinations.push(destination(row)?),
-                }
-                found.add(&one);
-            }
-        }
-        Ok(Some(found))
-    }
+fn same_subscribers(a: &Rows, b: &Rows) -> bool {
+    same(&a.subscribers, &b.subscribers, |row| (row.username.clone(), row.domain.clone()))
 }
 
 const SUBSCRIBER: &str = "username, domain, ha1";

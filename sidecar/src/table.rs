@@ -1,14 +1,14 @@
-//! Stored configuration → the table that an image is built from. Pure.
+//! Stored configuration → the values that an image, and Kamailio's own tables, are made of. Pure.
 //!
 //! What is disabled below a trunk is left out here, so the module never has to know of it.
 
 use trunk_admission::model::{self, FailoverCodes, Table};
-use trunk_admission::publish::{self, Change};
+use trunk_admission::publish;
 use trunk_admission::{Rate, RateError};
 
-use super::Capacity;
 use crate::domain::{Account, Limits, Node, OriginationUri, Transport};
-use crate::store::{Effect, Placed, PlacedTrunk, Snapshot};
+use crate::publish::Capacity;
+use crate::store::{Placed, PlacedTrunk, Snapshot};
 
 /// Why a snapshot makes no table: always a defect or a damaged store, since input was checked.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum TableError {
 }
 
 /// Builds the table of a snapshot, which it takes apart: among a million trunks each copy counts.
-pub(super) fn build(snapshot: Snapshot, room: Capacity) -> Result<Table, TableError> {
+pub(crate) fn build(snapshot: Snapshot, room: Capacity) -> Result<Table, TableError> {
     let node = node(snapshot.node.ok_or(TableError::Empty)?)?;
     let accounts = snapshot.accounts.into_iter().map(|placed| account(placed, room));
     let trunks = snapshot.trunks.into_iter().map(|placed| trunk(placed, room));
@@ -42,18 +42,8 @@ pub(super) fn build(snapshot: Snapshot, room: Capacity) -> Result<Table, TableEr
     })
 }
 
-/// What a change means to the image.
-pub(super) fn change(effect: Effect, room: Capacity) -> Result<Change, TableError> {
-    Ok(match effect {
-        Effect::Node(wanted) => Change::PutNode(node(wanted)?),
-        Effect::Account(placed) => Change::PutAccount(account(placed, room)?),
-        Effect::AccountGone(id) => Change::RemoveAccount(id),
-        Effect::Trunk(placed) => Change::PutTrunk(Box::new(trunk(*placed, room)?)),
-        Effect::TrunkGone(id) => Change::RemoveTrunk(id),
-    })
-}
-
-fn node(node: Node) -> Result<publish::Node, TableError> {
+/// The node's settings.
+pub(crate) fn node(node: Node) -> Result<publish::Node, TableError> {
     Ok(publish::Node {
         region: node.region,
         limits: limits("node", node.limits)?,
@@ -62,7 +52,8 @@ fn node(node: Node) -> Result<publish::Node, TableError> {
     })
 }
 
-fn account(placed: Placed<Account>, room: Capacity) -> Result<model::Account, TableError> {
+/// An account.
+pub(crate) fn account(placed: Placed<Account>, room: Capacity) -> Result<model::Account, TableError> {
     let Placed { item: account, live } = placed;
     Ok(model::Account {
         live: fits(&account.id, live, room.accounts)?,
@@ -72,7 +63,7 @@ fn account(placed: Placed<Account>, room: Capacity) -> Result<model::Account, Ta
     })
 }
 
-/// A trunk as the image has it, and Kamailio's tables too.
+/// A trunk or application, as the image and Kamailio's tables have it.
 pub(crate) fn trunk(placed: PlacedTrunk, room: Capacity) -> Result<model::Trunk, TableError> {
     let PlacedTrunk { item: trunk, live, gateways, account } = placed;
     if let (Some(owner), None) = (&trunk.account, account) {
