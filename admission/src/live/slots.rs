@@ -126,12 +126,17 @@ impl<'a> Slots<'a> {
         Slots { tags, bodies }
     }
 
-    /// Where the two windows of a call begin; they may be one.
+    /// Where the two windows of a call begin: two different ones, unless there is only one. So even in a small table a
+    /// call finds both full only when there are calls for both.
     #[inline]
     fn windows(self, key: CallKey) -> [usize; 2] {
         let windows = (self.tags.len() / WINDOW) as u64;
-        [key.0[0], key.0[0].rotate_left(32) ^ key.0[1]]
-            .map(|hash| (((hash & 0xffff_ffff) * windows) >> 32) as usize * WINDOW)
+        let below = |hash: u64, bound: u64| ((hash & 0xffff_ffff) * bound) >> 32;
+        let first = below(key.0[0], windows);
+        let apart = below(key.0[0].rotate_left(32) ^ key.0[1], windows.max(2) - 1) + 1;
+        let second =
+            if first + apart < windows { first + apart } else { (first + apart).saturating_sub(windows) };
+        [first, second].map(|window| window as usize * WINDOW)
     }
 
     /// Asks for the tags of a call that will be looked for soon.
