@@ -16,7 +16,7 @@ use crate::live::health::{Fitness, HealthWord, Outcome};
 use crate::live::process::Counter;
 use crate::live::{CallKey, CallView, Capacity, Ending, Live, SlotRef};
 use crate::map::{self, monotonic_ns};
-use crate::model::{FailoverCodes, Kind};
+use crate::model::FailoverCodes;
 use crate::reason::Reason;
 use crate::route;
 use crate::tables::Tables;
@@ -251,7 +251,7 @@ impl Instance {
     pub fn identify(&self, attempt: &Attempt<'_>) -> Result<Identity, Refusal> {
         let identity = match &self.tables {
             None => Err(Refusal::new(Reason::NoData, None)),
-            Some(tables) => decide::identify(tables, &self.live, attempt),
+            Some(tables) => decide::identify(tables, &self.live, attempt, &()),
         };
         identity.inspect_err(|refusal| self.count_refusal(refusal))
     }
@@ -308,13 +308,7 @@ impl Instance {
 
     /// The realm of its digest users: the trunk's domain, or the host of all inbound URIs for an application.
     pub fn realm(&self, identity: &Identity) -> Text {
-        let Some(tables) = &self.tables else { return Text::EMPTY };
-        let image = tables.image(identity.in_overlay);
-        match identity.trunk.kind() {
-            Kind::Trunk => image.trunk_domain(&identity.trunk),
-            // The newest image says what counts, wherever the trunk is.
-            Kind::Application => tables.newest().inbound_host(),
-        }
+        self.tables.as_ref().map_or(Text::EMPTY, |tables| tables.realm(identity))
     }
 
     /// The trunk of a call that was admitted before, perhaps by another process.

@@ -23,6 +23,7 @@ mod crash;
 mod decide;
 mod error;
 pub mod events;
+pub mod explain;
 mod hash;
 pub mod image;
 pub mod instance;

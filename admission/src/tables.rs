@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crate::control::{Pair, image_file};
+use crate::decide::Identity;
 use crate::error::OpenError;
 use crate::image::{
-    AccountView, Address, Check, Folded, Found, Ha1, Image, SourceMatch, TrunkRef, VALUE_LIVE,
+    AccountView, Address, Check, Folded, Found, Ha1, Image, SourceMatch, Text, TrunkRef, VALUE_LIVE,
 };
+use crate::model::Kind;
 use crate::rate::Rate;
 
 /// A mapped pair.
@@ -174,6 +176,15 @@ impl Tables {
 
     pub(crate) fn credential(&self, trunk: &TrunkRef, in_overlay: bool, username: &[u8]) -> Option<Ha1> {
         self.image(in_overlay).credential(trunk, username)
+    }
+
+    /// The realm of a trunk's digest users: the trunk's domain, or the host of all inbound URIs for an application.
+    pub(crate) fn realm(&self, identity: &Identity) -> Text {
+        match identity.trunk.kind() {
+            Kind::Trunk => self.image(identity.in_overlay).trunk_domain(&identity.trunk),
+            // The newest image says what counts, wherever the trunk is.
+            Kind::Application => self.newest().inbound_host(),
+        }
     }
 
     pub(crate) fn node_rate(&self) -> Option<Rate> {

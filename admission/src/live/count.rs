@@ -26,6 +26,11 @@ impl CountWord<'_> {
         ((self.0.load(Ordering::Relaxed) & TAKEN) >> 32) as u32
     }
 
+    /// Whether fewer than `limit` are counted; else how many are.
+    pub(crate) fn peek(self, limit: Option<u32>) -> Result<(), u32> {
+        room(self.get(), limit)
+    }
+
     /// Counts one more if fewer than `limit` are counted; else says how many are. Release: the slot that the call has
     /// claimed before is visible to whoever reads this count with acquire ordering (a rebuild).
     #[inline]
@@ -33,9 +38,7 @@ impl CountWord<'_> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             let count = word as u32;
-            if count >= limit.unwrap_or(u32::MAX) {
-                return Err(count);
-            }
+            room(count, limit)?;
             let next = word & MARK | word.wrapping_add(ONE_TAKEN) & TAKEN | u64::from(count + 1);
             match swap(Site::CountSwap, self.0, word, next, Ordering::Release) {
                 Ok(_) => return Ok(()),
@@ -77,6 +80,11 @@ impl CountWord<'_> {
     pub(crate) fn reset(self) {
         self.0.store(self.0.load(Ordering::Relaxed) & !u64::from(u32::MAX), Ordering::Relaxed);
     }
+}
+
+#[inline]
+fn room(count: u32, limit: Option<u32>) -> Result<(), u32> {
+    if count >= limit.unwrap_or(u32::MAX) { Err(count) } else { Ok(()) }
 }
 
 #[cfg(all(test, not(loom)))]

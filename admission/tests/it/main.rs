@@ -6,6 +6,7 @@
 
 mod calls;
 mod events;
+mod explain;
 mod folding;
 mod gateways;
 mod identity;

@@ -1,0 +1,85 @@
+//! Whose call is it, may that trunk be used here and now, and what must the caller prove?
+//!
+//! Takes nothing, and touches no word that another process writes.
+
+use super::trace::{By, Step, Trace};
+use super::{Attempt, Identity, Refusal};
+use crate::image::{Folded, SourceMatch, TrunkRef};
+use crate::live::{Live, Scope};
+use crate::model::AuthMode;
+use crate::reason::Reason;
+use crate::tables::Tables;
+
+/// Whose call is it, may that trunk be used here and now, and what must the caller prove?
+#[inline]
+pub(crate) fn identify(
+    tables: &Tables,
+    live: &Live,
+    attempt: &Attempt<'_>,
+    trace: &impl Trace,
+) -> Result<Identity, Refusal> {
+    let found = Folded::new(attempt.host).and_then(|host| match tables.trunk_by_host(&host) {
+        Some(trunk) => Some((trunk, By::Domain)),
+        None => by_user_or_source(tables, host.as_bytes(), attempt),
+    });
+    trace.step(|| Step::Identified(found.map(|(_, by)| by)));
+    let Some(((trunk, in_overlay), _)) = found else {
+        return Err(Refusal::new(Reason::UnknownDestination, None));
+    };
+    // What is needed next is on its way while the caller's address is looked up.
+    live.prefetch_line(Scope::Trunk(trunk.live()));
+    tables.image(in_overlay).prefetch_gateways(&trunk);
+    let account = trunk.account().and_then(|live| tables.account(live));
+    let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
+    let refuse = |reason| Err(Refusal::new(reason, Some(identity)));
+    let account_enabled = trunk.account().is_none() || account.is_some_and(|(account, _)| account.enabled());
+    trace.step(|| Step::Enabled { trunk: trunk.enabled(), account: account_enabled });
+    if !trunk.enabled() || !account_enabled {
+        return refuse(Reason::Disabled);
+    }
+    trace.step(|| Step::Region { allowed: trunk.region_allowed() });
+    if !trunk.region_allowed() {
+        return refuse(Reason::RegionDenied);
+    }
+    trace.step(|| Step::Transport { tls_required: trunk.secure(), tls: attempt.secure });
+    if trunk.secure() && !attempt.secure {
+        return refuse(Reason::SourceDenied);
+    }
+    let (sources, credentials) = (trunk.has_sources(), trunk.has_credentials());
+    trace.step(|| Step::Configured { mode: trunk.auth(), addresses: sources, credentials });
+    let listed = || {
+        let listed = tables.image(in_overlay).source_allowed(&trunk, attempt.source);
+        trace.step(|| Step::Source { listed });
+        listed
+    };
+    identity.needs_password = match trunk.auth() {
+        AuthMode::Any if !sources && !credentials => return refuse(Reason::NoAuthConfigured),
+        AuthMode::Any if listed() => false,
+        AuthMode::Any if credentials => true,
+        AuthMode::All if !sources || !credentials => return refuse(Reason::NoAuthConfigured),
+        // The address is judged before a password is asked for: no oracle for whoever may not call at all.
+        AuthMode::All if listed() => true,
+        AuthMode::Password if credentials => true,
+        AuthMode::Password => return refuse(Reason::NoAuthConfigured),
+        AuthMode::Ip if !sources => return refuse(Reason::NoAuthConfigured),
+        AuthMode::Ip if listed() => false,
+        AuthMode::Any | AuthMode::All | AuthMode::Ip => return refuse(Reason::SourceDenied),
+    };
+    trace.step(|| Step::Password { needed: identity.needs_password });
+    Ok(identity)
+}
+
+/// By inbound user on the inbound host; by source address alone on the bare base domain.
+fn by_user_or_source(tables: &Tables, host: &[u8], attempt: &Attempt<'_>) -> Option<((TrunkRef, bool), By)> {
+    let newest = tables.newest();
+    if newest.is_inbound_host(host) {
+        return tables.application_by_user(attempt.user).map(|found| (found, By::InboundUser));
+    }
+    if !newest.is_base_domain(host) {
+        return None;
+    }
+    match tables.source(attempt.source) {
+        SourceMatch::Trunk(live) => tables.trunk_by_live(live).map(|found| (found, By::Source)),
+        _ => None,
+    }
+}

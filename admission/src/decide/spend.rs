@@ -1,0 +1,269 @@
+//! Spends what a call needs: CPS, then concurrency, of trunk, account and node, then a slot. All or nothing.
+//!
+//! What is only asked here ([`weigh`]) and what is taken ([`admit`]) go by the same levels, limits and reasons.
+
+use super::trace::{LevelName, Step, Trace};
+use super::{Admission, Attempt, Identity, Now, Proof, Refusal, Verdict};
+use crate::crash;
+use crate::live::slots::Claim;
+use crate::live::{Line, Live, Scope};
+use crate::rate::{Rate, Token};
+use crate::reason::Reason;
+use crate::tables::Tables;
+
+/// One level of limits.
+#[derive(Clone, Copy)]
+struct Level<'a> {
+    name: LevelName,
+    line: Line<'a>,
+    rate: Option<Rate>,
+    concurrent: Option<u32>,
+    cps: Reason,
+    calls: Reason,
+}
+
+/// Spends: CPS, then concurrency, of trunk, account and node, then a slot. All or nothing.
+#[inline]
+pub(crate) fn admit(
+    tables: &Tables,
+    live: &Live,
+    identity: &Identity,
+    attempt: &Attempt<'_>,
+    proof: Proof,
+    now: Now,
+    uid: impl FnOnce() -> [u8; 16],
+) -> Verdict {
+    let refused = |reason| Verdict::Refused(Refusal::new(reason, Some(*identity)));
+    match unproved(identity, proof) {
+        Some(Reason::Challenge) => return Verdict::Challenge(*identity),
+        Some(reason) => return refused(reason),
+        None => {}
+    }
+    let slots = live.slots();
+    let look = slots.look(attempt.call);
+    if let Some(claim) = look.known {
+        return known(live, claim);
+    }
+    slots.prefetch_body(&look);
+    let Some(levels) = levels(tables, live, identity) else { return refused(Reason::NoData) };
+    if let Err(refusal) = peek_rates(&levels, now, identity, &()) {
+        return Verdict::Refused(refusal);
+    }
+    let slot = match slots.claim_seen(look) {
+        Claim::Claimed(slot) => slot,
+        Claim::Full => return refused(Reason::SlotsExhausted),
+        other => return known(live, other),
+    };
+    let taken = take_all(live, &levels, now, identity);
+    let uid = uid();
+    if taken.is_ok() {
+        // Not before: nobody reads it while the call is being judged, and its memory is on its way meanwhile.
+        live.fill(slot, attempt.call, &identity.trunk, uid, now.wall_ms);
+    }
+    match taken {
+        Ok(()) => {
+            slots.open(slot, attempt.call);
+            crash::point("admit.published");
+            Verdict::Admitted(Admission { slot, uid })
+        }
+        Err(refusal) => {
+            slots.abandon(slot);
+            Verdict::Refused(refusal)
+        }
+    }
+}
+
+/// What the caller has still to prove, or failed to.
+#[inline]
+fn unproved(identity: &Identity, proof: Proof) -> Option<Reason> {
+    match (identity.needs_password, proof) {
+        (true, Proof::None) => Some(Reason::Challenge),
+        (true, Proof::Failed) => Some(Reason::BadCredentials),
+        (true, Proof::Verified) | (false, _) => None,
+    }
+}
+
+/// What [`admit`] would say now to a call that nobody has seen yet, taking nothing: `None` if it would be admitted.
+pub(crate) fn weigh(
+    tables: &Tables,
+    live: &Live,
+    identity: &Identity,
+    proof: Proof,
+    now: Now,
+    trace: &impl Trace,
+) -> Option<Refusal> {
+    if let Some(reason) = unproved(identity, proof) {
+        return Some(Refusal::new(reason, Some(*identity)));
+    }
+    let Some(levels) = levels(tables, live, identity) else {
+        return Some(Refusal::new(Reason::NoData, Some(*identity)));
+    };
+    let rates = peek_rates(&levels, now, identity, trace);
+    rates.and_then(|()| peek_counts(live, &levels, identity, trace)).err()
+}
+
+fn known(live: &Live, claim: Claim) -> Verdict {
+    match claim {
+        Claim::Again(slot) => Verdict::Again(Admission { slot, uid: live.uid(slot) }),
+        _ => Verdict::InFlight,
+    }
+}
+
+/// The trunk's, its account's and the node's limits, in this order; a trunk without an account has two levels.
+struct Levels<'a> {
+    all: [Level<'a>; 3],
+    count: usize,
+}
+
+impl<'a> Levels<'a> {
+    #[inline]
+    fn each(&self) -> &[Level<'a>] {
+        &self.all[..self.count.min(3)]
+    }
+}
+
+/// The levels of a call; `None` when a line lies beyond the file's capacity.
+#[inline]
+fn levels<'a>(tables: &Tables, live: &'a Live, identity: &Identity) -> Option<Levels<'a>> {
+    let trunk = &identity.trunk;
+    let own = Level {
+        name: LevelName::Trunk,
+        line: live.line(Scope::Trunk(trunk.live()))?,
+        rate: trunk.rate(),
+        concurrent: trunk.concurrent(),
+        cps: Reason::CpsExceeded,
+        calls: Reason::ConcurrencyExceeded,
+    };
+    let node = Level {
+        name: LevelName::Node,
+        line: live.line(Scope::Node)?,
+        rate: tables.node_rate(),
+        concurrent: tables.node_concurrent(),
+        cps: Reason::NodeOverloaded,
+        calls: Reason::NodeOverloaded,
+    };
+    let Some(index) = trunk.account() else {
+        return Some(Levels { all: [own, node, node], count: 2 });
+    };
+    let (account, _) = identity.account?;
+    let account = Level {
+        name: LevelName::Account,
+        line: live.line(Scope::Account(index))?,
+        rate: account.rate(),
+        concurrent: account.concurrent(),
+        cps: Reason::AccountCpsExceeded,
+        calls: Reason::AccountConcurrencyExceeded,
+    };
+    Some(Levels { all: [own, account, node], count: 3 })
+}
+
+fn over_rate(level: &Level<'_>, rate: Rate, over: crate::rate::Exceeded, identity: &Identity) -> Refusal {
+    let wait_ms = if over.wait_ns == u64::MAX { u64::MAX } else { over.wait_ns.div_ceil(1_000_000) };
+    Refusal { reason: level.cps, limit: rate.burst(), count: over.count, wait_ms, identity: Some(*identity) }
+}
+
+/// Whether a call would conform to every rate, taking nothing.
+#[inline]
+fn peek_rates(levels: &Levels<'_>, now: Now, identity: &Identity, trace: &impl Trace) -> Result<(), Refusal> {
+    for level in levels.each() {
+        let Some(rate) = level.rate else { continue };
+        let peeked = level.line.rate().peek(rate, now.mono_ns);
+        trace.step(|| Step::Rate {
+            level: level.name,
+            rate,
+            count: level.line.rate().level(rate, now.mono_ns),
+            wait_ns: peeked.err().map(|over| over.wait_ns),
+        });
+        peeked.map_err(|over| over_rate(level, rate, over, identity))?;
+    }
+    Ok(())
+}
+
+/// Whether there is room for one more call at every level, taking nothing.
+fn peek_counts(
+    live: &Live,
+    levels: &Levels<'_>,
+    identity: &Identity,
+    trace: &impl Trace,
+) -> Result<(), Refusal> {
+    for level in levels.each() {
+        let count = level.line.calls();
+        trace.step(|| Step::Calls { level: level.name, limit: level.concurrent, count: count.get() });
+        count
+            .peek(level.concurrent)
+            .map_err(|count| over_calls(level.calls, level.concurrent, count, identity))?;
+    }
+    let slots = Some(live.capacity().slots);
+    trace.step(|| Step::Slots { limit: live.capacity().slots, count: live.slots_used().get() });
+    live.slots_used().peek(slots).map_err(|count| over_calls(Reason::SlotsExhausted, slots, count, identity))
+}
+
+fn over_calls(reason: Reason, limit: Option<u32>, count: u32, identity: &Identity) -> Refusal {
+    Refusal { limit: limit.unwrap_or(u32::MAX), count, ..Refusal::new(reason, Some(*identity)) }
+}
+
+/// Counts the call at every level, then takes a token at every level; gives all of it back if one refuses.
+#[inline]
+fn take_all(live: &Live, levels: &Levels<'_>, now: Now, identity: &Identity) -> Result<(), Refusal> {
+    let mut spent = Spent::default();
+    let taken = spend(live, levels, now, identity, &mut spent);
+    if taken.is_err() {
+        give_all_back(live, levels, &spent);
+    }
+    taken
+}
+
+/// What a call that is being judged has taken so far.
+#[derive(Default)]
+struct Spent {
+    /// Counts, in the order of the levels, then the slots' own.
+    counts: usize,
+    tokens: [Option<Token>; 3],
+}
+
+#[inline]
+fn spend(
+    live: &Live,
+    levels: &Levels<'_>,
+    now: Now,
+    identity: &Identity,
+    spent: &mut Spent,
+) -> Result<(), Refusal> {
+    for level in levels.each() {
+        let taken = level.line.calls().take(level.concurrent);
+        taken.map_err(|count| over_calls(level.calls, level.concurrent, count, identity))?;
+        spent.counts += 1;
+        crash::point("admit.counted");
+    }
+    let slots = live.capacity().slots;
+    let taken = live.slots_used().take(Some(slots));
+    taken.map_err(|count| over_calls(Reason::SlotsExhausted, Some(slots), count, identity))?;
+    spent.counts += 1;
+    crash::point("admit.counted");
+    for (level, token) in levels.each().iter().zip(&mut spent.tokens) {
+        let Some(rate) = level.rate else { continue };
+        let taken = level.line.rate().take(rate, now.mono_ns);
+        *token = Some(taken.map_err(|over| over_rate(level, rate, over, identity))?);
+        crash::point("admit.taken");
+    }
+    Ok(())
+}
+
+#[cold]
+fn give_all_back(live: &Live, levels: &Levels<'_>, spent: &Spent) {
+    for level in levels.each().iter().take(spent.counts) {
+        level.line.calls().give();
+        level.line.count_undone();
+        crash::point("admit.uncounted");
+    }
+    if spent.counts > levels.count {
+        live.slots_used().give();
+        crash::point("admit.uncounted");
+    }
+    for (level, token) in levels.each().iter().zip(spent.tokens) {
+        if let Some(token) = token {
+            level.line.rate().give_back(token);
+            crash::point("admit.returned");
+        }
+    }
+}
