@@ -343,3 +343,9 @@ CREATE TABLE kamailio_load (
 
 INSERT INTO kamailio_load
 VALUES ('host', 0, 0, zeroblob(16)), ('subnet', 0, 0, zeroblob(16)), ('name', 0, 0, zeroblob(16)), ('destination', 0, 0, zeroblob(16));
+
+-- The marks of empty tables.
+INSERT INTO address (grp, ip_addr, mask, tag, trunk_id)
+VALUES (2147483647, '100::', 64, 'rows-0-00000000000000000000000000000000', '');
+INSERT INTO dispatcher (setid, destination, flags, trunk_id)
+VALUES (1, 'sip:rows-0-00000000000000000000000000000000.invalid', 20, '');

@@ -13,3 +13,4 @@ mod panics;
 mod reload;
 mod scenarios;
 mod sip_rules;
+mod stock_tables;

@@ -59,6 +59,14 @@ pub fn kamailio_cfg() -> Result<PathBuf> {
     existing(root().join("kamailio.cfg"))
 }
 
+/// The proxy script of stock modules alone.
+///
+/// # Errors
+/// The source tree is not whole.
+pub fn stock_cfg() -> Result<PathBuf> {
+    existing(root().join("tests/stock-tables/kamailio.cfg"))
+}
+
 /// The tables of Kamailio's dialog module.
 ///
 /// # Errors

@@ -185,13 +185,21 @@ pub fn check(places: &Places, sip: SocketAddr, options: &Options) -> Result<(boo
 pub fn start(places: &Places, sip: SocketAddr, options: &Options, round: u32) -> Result<Child> {
     let log = places.dir.join(format!("kamailio-{round}.log"));
     let mut child = spawn(places, sip, options, &log)?;
+    wait_for_options(&mut child, sip)?;
+    Ok(child)
+}
+
+/// Waits until a proxy answers an OPTIONS.
+///
+/// # Errors
+/// It ends, or never does.
+pub fn wait_for_options(child: &mut Child, sip: SocketAddr) -> Result<()> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_read_timeout(Some(Duration::from_millis(200)))?;
     wait::until("Kamailio to answer OPTIONS", || {
         child.check()?;
         Ok(answers_options(&socket, sip)?.then_some(()))
-    })?;
-    Ok(child)
+    })
 }
 
 /// Starts Kamailio and waits for nothing.

@@ -7,6 +7,7 @@
 
 pub mod artifacts;
 pub mod child;
+pub mod digest;
 pub mod gateway;
 pub mod http;
 pub mod kamailio;
@@ -23,6 +24,7 @@ pub mod sip;
 pub mod sipp;
 pub mod site;
 pub mod stack;
+pub mod stock;
 pub mod toml;
 pub mod trunkd;
 pub mod wait;

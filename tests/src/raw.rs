@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::digest;
 use crate::sip::Message;
 use crate::wait::PATIENCE;
 
@@ -127,6 +128,20 @@ impl Agent {
                 return Ok(message);
             }
         }
+    }
+
+    /// As [`Agent::ask`]; a challenge is answered once, as `user` with `password`, in a request of the next CSeq.
+    ///
+    /// # Errors
+    /// No answer comes, or a challenge that cannot be answered.
+    pub fn ask_as(&self, request: &Request, user: &str, password: &str) -> Result<Message> {
+        let first = self.ask(request)?;
+        let Some(challenge) = first.header("proxy-authenticate").filter(|_| first.code() == Some(407)) else {
+            return Ok(first);
+        };
+        let proof = digest::answer(challenge, user, password, &request.method, &request.uri)?;
+        let again = Request { cseq: request.cseq + 1, ..request.clone() };
+        self.ask(&again.header("Proxy-Authorization", &proof))
     }
 
     /// Acknowledges a refusal.

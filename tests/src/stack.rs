@@ -148,8 +148,23 @@ impl Stack {
 /// # Panics
 /// The test failed.
 pub fn test(options: Result<Options>, body: impl FnOnce(&mut Stack) -> Result<()>) {
+    test_after(options, |_| Ok(()), body);
+}
+
+/// As [`test`], with something to be done before anything is started.
+///
+/// # Panics
+/// The test failed.
+pub fn test_after(
+    options: Result<Options>,
+    prepare: impl FnOnce(&Stack) -> Result<()>,
+    body: impl FnOnce(&mut Stack) -> Result<()>,
+) {
     let run = || -> Result<()> {
-        let mut stack = Stack::start(options?)?;
+        let mut stack = Stack::prepare(options?)?;
+        prepare(&stack)?;
+        stack.start_trunkd()?;
+        stack.start_kamailio()?;
         let result = body(&mut stack).and_then(|()| stack.check());
         if result.is_err() {
             eprintln!("{}", stack.logs()?);

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 pub struct Trunk {
     /// `trunkId`, also the name of the file and of the account.
     pub id: String,
+    account: String,
     lines: String,
     tables: String,
 }
@@ -17,7 +18,8 @@ impl Trunk {
     /// A trunk without sources, credentials and gateways, and with room for whatever a test does.
     #[must_use]
     pub fn new(id: &str) -> Trunk {
-        Trunk { id: id.to_owned(), lines: String::new(), tables: String::new() }.limits(1000, "1000")
+        Trunk { id: id.to_owned(), account: String::new(), lines: String::new(), tables: String::new() }
+            .limits(1000, "1000")
     }
 
     /// Replaces the limits: calls at once, calls per second.
@@ -33,6 +35,20 @@ impl Trunk {
     #[must_use]
     pub fn key(mut self, key: &str, value: &str) -> Trunk {
         let _ = writeln!(self.lines, "{key} = {value}");
+        self
+    }
+
+    /// A key of its account.
+    #[must_use]
+    pub fn account(mut self, key: &str, value: &str) -> Trunk {
+        let _ = writeln!(self.account, "{key} = {value}");
+        self
+    }
+
+    /// Switches off the part that was added last.
+    #[must_use]
+    pub fn switched_off(mut self) -> Trunk {
+        let _ = writeln!(self.tables, "enabled = false");
         self
     }
 
@@ -75,9 +91,9 @@ impl Trunk {
     pub fn render(&self) -> String {
         let id = &self.id;
         format!(
-            "[[account]]\naccountId = \"{id}\"\nname = \"{id}\"\n\n[[trunk]]\ntrunkId = \"{id}\"\naccountId = \"{id}\"\n\
+            "[[account]]\naccountId = \"{id}\"\nname = \"{id}\"\n{}\n[[trunk]]\ntrunkId = \"{id}\"\naccountId = \"{id}\"\n\
              name = \"{id}\"\n{}{}",
-            self.lines, self.tables
+            self.account, self.lines, self.tables
         )
     }
 }

@@ -55,6 +55,15 @@ pub fn configure(places: &Places, base_domain: &str) -> Result<()> {
     fs::write(config(places), text).context("writing trunkd.toml")
 }
 
+/// Adds a section to the configuration file.
+///
+/// # Errors
+/// It cannot be written to.
+pub fn add_section(places: &Places, text: &str) -> Result<()> {
+    let before = fs::read_to_string(config(places))?;
+    fs::write(config(places), before + text).context("writing trunkd.toml")
+}
+
 /// The configuration file.
 #[must_use]
 pub fn config(places: &Places) -> PathBuf {

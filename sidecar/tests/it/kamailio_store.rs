@@ -98,6 +98,16 @@ async fn the_tables_say_what_the_trunk_says() {
 }
 
 #[tokio::test]
+async fn a_new_database_has_its_marks() {
+    let site = Site::new();
+    std::fs::create_dir_all(site.database().parent().unwrap()).unwrap();
+    let store = SqliteStore::open(&site.database()).unwrap();
+    assert!(!store.check_kamailio(ROOM).await.unwrap());
+    follow(&site, &store).await.unwrap();
+    assert!(!store.check_kamailio(ROOM).await.unwrap(), "after the first node");
+}
+
+#[tokio::test]
 async fn only_what_changed_is_written_anew() {
     let site = Site::new();
     let store = acme(&site).await;

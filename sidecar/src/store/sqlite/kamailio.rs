@@ -79,9 +79,11 @@ impl<'a> Tables<'a> {
         if same { Ok(()) } else { self.rewrite() }
     }
 
-    /// Writes everything anew.
+    /// Writes everything anew but the marks.
     fn rewrite(&mut self) -> Result<(), StoreError> {
-        self.db.execute_batch("DELETE FROM subscriber; DELETE FROM address; DELETE FROM dispatcher;")?;
+        for table in ["subscriber", "address", "dispatcher"] {
+            self.db.execute(&format!("DELETE FROM {table} WHERE trunk_id != ?1"), [NOBODY])?;
+        }
         self.load = Load::default();
         for placed in configuration::snapshot(self.db, Which::All)?.trunks {
             let account = placed.item.account.clone();
