@@ -168,8 +168,11 @@ async fn tampered_memory_is_found_and_put_right() {
     let rig = Rig::start();
     let revision = rig.write(|state| state.addresses.push(network(1)));
     rig.loaded(revision).await;
-    rig.fake.state().networks[1].group = 2;
-    let before = rig.fake.state().reloads.len();
+    let before = {
+        let mut state = rig.fake.state();
+        state.networks[1].group = 2;
+        state.reloads.len()
+    };
     until("a reload", async || (rig.fake.state().reloads.len() > before).then_some(())).await;
     until("the right rows", async || (rig.fake.state().networks[1].group == 1).then_some(())).await;
     rig.loaded(revision).await;
