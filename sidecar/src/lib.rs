@@ -15,6 +15,7 @@ pub mod change;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod ctl;
 pub mod difference;
 pub mod domain;
 #[expect(dead_code, reason = "the HTTP API will read with it, too")]

@@ -1,0 +1,268 @@
+//! What a command asks of the API: method, path, query, body.
+//!
+//! Pure but for a secret that is read from standard input. What is wrong with a value is said with its flag.
+
+use clap::ArgMatches;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::client::Failure;
+use super::resource::{Field, Kind, Resource};
+
+/// What is shown of the answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    /// A page of these objects.
+    List(&'static Resource),
+    /// One of these objects.
+    Object,
+    /// Nothing: it is gone.
+    Gone,
+    /// Calls.
+    Calls,
+    /// What is live.
+    Live,
+    /// What a reload changes.
+    Reload,
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) body: Option<Value>,
+    pub(super) if_match: Option<String>,
+    /// Every page of a list is wanted.
+    pub(super) all_pages: bool,
+    pub(super) shape: Shape,
+}
+
+impl Request {
+    fn get(path: impl Into<String>, shape: Shape) -> Request {
+        Request {
+            method: Method::GET,
+            path: path.into(),
+            query: Vec::new(),
+            body: None,
+            if_match: None,
+            all_pages: false,
+            shape,
+        }
+    }
+
+    fn post(path: impl Into<String>, body: Option<Value>, shape: Shape) -> Request {
+        Request { method: Method::POST, body, ..Request::get(path, shape) }
+    }
+
+    /// From what was typed.
+    pub(super) fn read(name: &str, chosen: &ArgMatches) -> Result<Request, Failure> {
+        if let Some(resource) = Resource::named(name) {
+            let (verb, typed) = chosen.subcommand().unwrap_or(("", chosen));
+            return of_resource(resource, verb, typed);
+        }
+        let text = |id: &str| chosen.get_one::<String>(id).cloned();
+        Ok(match name {
+            "live" => {
+                let path = text("id")
+                    .map_or("/v1/live".to_owned(), |id| format!("/v1/trunks/{}/live", segment(&id)));
+                Request::get(path, Shape::Live)
+            }
+            "status" => Request::get("/v1/status", Shape::Object),
+            "reload" => {
+                let mut request = Request::post("/v1/reload", None, Shape::Reload);
+                if chosen.get_flag("dry-run") {
+                    request.query.push(("dryRun", "true".to_owned()));
+                }
+                request
+            }
+            "explain" => explain(chosen)?,
+            "calls" => match text("id") {
+                Some(id) => Request::get(format!("/v1/calls/{}", segment(&id)), Shape::Object),
+                None => calls(chosen),
+            },
+            other => return Err(Failure::Usage(format!("there is no command {other}"))),
+        })
+    }
+}
+
+/// A part of a path: whatever it holds, it stays one part.
+pub(super) fn segment(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+fn of_resource(resource: &'static Resource, verb: &str, typed: &ArgMatches) -> Result<Request, Failure> {
+    let text = |id: &str| typed.get_one::<String>(id).cloned().unwrap_or_default();
+    let collection = match resource.is_part() {
+        true => resource.path.replace("{trunk}", &segment(&text("trunk"))),
+        false => resource.path.to_owned(),
+    };
+    let one = || format!("{collection}/{}", segment(&text("id")));
+    let mut request = match verb {
+        "list" => {
+            let mut request = Request::get(collection, Shape::List(resource));
+            request.all_pages = typed.get_one::<u64>("limit").is_none();
+            paging(typed, &mut request);
+            for &(name, flag, _) in resource.filters {
+                request.query.extend(typed.get_one::<String>(flag).map(|value| (name, value.clone())));
+            }
+            return Ok(request);
+        }
+        "show" => return Ok(Request::get(one(), Shape::Object)),
+        "create" => Request::post(collection, Some(body(resource, typed)?), Shape::Object),
+        "update" => {
+            let body = body(resource, typed)?;
+            if body.as_object().is_none_or(Map::is_empty) {
+                return Err(Failure::Usage(
+                    "name at least one field to change; --help lists them".to_owned(),
+                ));
+            }
+            let if_match = typed.get_one::<String>("if-match").cloned();
+            Request { method: Method::PATCH, if_match, ..Request::post(one(), Some(body), Shape::Object) }
+        }
+        "delete" => {
+            let mut request = Request { method: Method::DELETE, ..Request::get(one(), Shape::Gone) };
+            if resource.carries_calls && typed.get_flag("force") {
+                request.query.push(("force", "true".to_owned()));
+            }
+            request
+        }
+        other => return Err(Failure::Usage(format!("{} has no command {other}", resource.name))),
+    };
+    if !typed.get_flag("no-wait") {
+        request.query.push(("wait", "applied".to_owned()));
+    }
+    Ok(request)
+}
+
+fn paging(typed: &ArgMatches, request: &mut Request) {
+    for name in ["limit", "offset"] {
+        request.query.extend(typed.get_one::<u64>(name).map(|value| (name, value.to_string())));
+    }
+}
+
+fn body(resource: &Resource, typed: &ArgMatches) -> Result<Value, Failure> {
+    let mut body = Map::new();
+    for field in resource.fields {
+        let Ok(Some(values)) = typed.try_get_many::<String>(field.json) else { continue };
+        let values: Vec<&str> = values.map(String::as_str).collect();
+        let value =
+            value(field, &values).map_err(|rule| Failure::Usage(format!("--{}: {rule}", field.flag)))?;
+        body.insert(field.json.to_owned(), value);
+    }
+    Ok(Value::Object(body))
+}
+
+fn value(field: &Field, typed: &[&str]) -> Result<Value, String> {
+    let one = typed.last().copied().unwrap_or_default();
+    let nullable =
+        matches!(field.kind, Kind::TextOrNone | Kind::NumberOrNone | Kind::TextsOrNone | Kind::NumbersOrNone);
+    if nullable && one == "none" {
+        return Ok(Value::Null);
+    }
+    let parts = || one.split(',').map(str::trim).filter(|part| !part.is_empty());
+    match field.kind {
+        Kind::Text | Kind::TextOrNone => Ok(one.into()),
+        Kind::Secret if one == "-" => secret(),
+        Kind::Secret => Ok(one.into()),
+        Kind::Flag => Ok((one == "true").into()),
+        Kind::Number | Kind::NumberOrNone => number(one),
+        Kind::Texts | Kind::TextsOrNone => Ok(parts().collect()),
+        Kind::NumbersOrNone => parts().map(number).collect(),
+        Kind::Objects => typed.iter().map(|text| object(text)).collect(),
+    }
+}
+
+/// A JSON number; whether it is in bounds is the API's to say.
+fn number(text: &str) -> Result<Value, String> {
+    match serde_json::from_str(text) {
+        Ok(Value::Number(number)) => Ok(Value::Number(number)),
+        _ => Err(format!("{text:?} is no number")),
+    }
+}
+
+fn object(text: &str) -> Result<Value, String> {
+    match serde_json::from_str(text) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        Ok(_) => Err("must be a JSON object".to_owned()),
+        Err(error) => Err(format!("is no JSON: {error}")),
+    }
+}
+
+fn secret() -> Result<Value, String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(|error| format!("reading standard input: {error}"))?;
+    Ok(line.trim_end_matches(['\r', '\n']).into())
+}
+
+fn explain(typed: &ArgMatches) -> Result<Request, Failure> {
+    let text = |id: &str| typed.get_one::<String>(id).cloned();
+    let mut body =
+        json!({ "requestUri": text("uri"), "sourceIp": text("source"), "tls": typed.get_flag("tls") });
+    if let (Some(username), Some(fields)) = (text("username"), body.as_object_mut()) {
+        fields.insert("username".to_owned(), username.into());
+    }
+    Ok(Request::post("/v1/explain", Some(body), Shape::Object))
+}
+
+fn calls(typed: &ArgMatches) -> Request {
+    let mut request = Request::get("/v1/calls", Shape::Calls);
+    const FILTERS: [(&str, &str); 6] = [
+        ("trunk", "trunkId"),
+        ("application", "applicationId"),
+        ("status", "status"),
+        ("from", "from"),
+        ("to", "to"),
+        ("sip-call-id", "sipCallId"),
+    ];
+    for (flag, name) in FILTERS {
+        request.query.extend(typed.get_one::<String>(flag).map(|value| (name, value.clone())));
+    }
+    paging(typed, &mut request);
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::commands::cli;
+
+    fn typed(line: &str) -> Result<Request, Failure> {
+        let matches = cli().try_get_matches_from(line.split_whitespace()).expect("understood");
+        let (name, chosen) = matches.subcommand().expect("a command");
+        Request::read(name, chosen)
+    }
+
+    #[test]
+    fn what_is_typed_is_what_is_asked() {
+        let request =
+            typed("trunkctl trunk update a/b --cps 2.5 --calls none --regions US,DE --secure true").unwrap();
+        assert_eq!((request.method, request.path.as_str()), (Method::PATCH, "/v1/trunks/a%2Fb"));
+        assert_eq!(request.query, [("wait", "applied".to_owned())]);
+        let wanted = json!({"cpsLimit": 2.5, "concurrentCallsLimit": null, "allowedRegions": ["US", "DE"], "secure": true});
+        assert_eq!(request.body, Some(wanted));
+
+        let request = typed("trunkctl ip-acl create acme --address 203.0.113.7 --no-wait").unwrap();
+        assert_eq!(request.path, "/v1/trunks/acme/ip-acls");
+        assert_eq!((request.body, request.query), (Some(json!({"ipAddress": "203.0.113.7"})), vec![]));
+
+        let request = typed("trunkctl trunk delete acme --force").unwrap();
+        assert_eq!(request.query, [("force", "true".to_owned()), ("wait", "applied".to_owned())]);
+        assert!(typed("trunkctl trunk list").unwrap().all_pages);
+        assert!(!typed("trunkctl trunk list --limit 5").unwrap().all_pages);
+    }
+
+    #[test]
+    fn a_value_that_is_none_is_said_with_its_flag() {
+        for (line, said) in [
+            ("trunkctl trunk create --cps fast", "--cps: \"fast\" is no number"),
+            ("trunkctl trunk create --ip-acl 203.0.113.7", "--ip-acl: is no JSON"),
+            ("trunkctl trunk create --ip-acl 7", "--ip-acl: must be a JSON object"),
+            ("trunkctl trunk update acme", "name at least one field"),
+        ] {
+            let failure = typed(line).expect_err(line).to_string();
+            assert!(failure.contains(said), "{line}: {failure}");
+        }
+    }
+}
