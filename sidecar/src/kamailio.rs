@@ -29,6 +29,8 @@ pub struct Settings {
     pub max_subnets: u32,
     /// Kamailio's option `-M`.
     pub pkg_mb: u32,
+    /// Kamailio's option `-m`.
+    pub shm_mb: u32,
     /// `reload_delta` of the modules.
     pub reload_delta: Duration,
 }
@@ -41,6 +43,7 @@ impl Settings {
             dispatcher: self.tables.contains(&Table::Dispatcher),
             max_subnets: self.max_subnets,
             pkg_mb: self.pkg_mb,
+            shm_mb: self.shm_mb,
         }
     }
 

@@ -23,6 +23,7 @@ pub(super) fn read(section: Section<'_>) -> Option<Settings> {
     // More could not be read back in one answer, and what cannot be read back cannot be vouched for.
     let max_subnets = section.integer("max_subnets", 1..=MAX_READABLE_SUBNETS);
     let pkg_mb = section.integer("pkg_mb", 1..=4096);
+    let shm_mb = section.integer("shm_mb", 1..=65_536);
     let reload_delta = section.integer("reload_delta_s", 0..=3600);
     section.finish();
     let mut tables = tables?;
@@ -32,6 +33,7 @@ pub(super) fn read(section: Section<'_>) -> Option<Settings> {
         tables,
         max_subnets: max_subnets? as u32,
         pkg_mb: pkg_mb? as u32,
+        shm_mb: shm_mb? as u32,
         reload_delta: Duration::from_secs(reload_delta?),
     })
 }

@@ -4,6 +4,8 @@
 //! After each, what it holds is read back and compared; a mismatch is an alarm, and is tried again, ever less often. Nobody
 //! waits for this: not a call, not a write, not the image.
 
+mod report;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +19,10 @@ use super::mark::{Kind, Load, Written};
 use super::readback::{Reader, Verdict};
 use super::rpc::{Client, RpcError};
 use crate::clock::Clock;
-use crate::domain::Millis;
 use crate::metrics::Metrics;
-use crate::status::{Status, TableStatus};
+use crate::status::Status;
 use crate::store::{Answer, Store, StoreError};
+use report::{Report, State};
 
 /// How long a change waits for others to come with it.
 const COALESCE: Duration = Duration::from_millis(100);
@@ -31,12 +33,6 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 const MOST_SPACINGS: u32 = 4;
 /// And while reloads fail.
 const SLOWEST_RETRY: Duration = Duration::from_secs(60);
-
-/// States of a table, as they are shown.
-const LOADED: &str = "loaded";
-const WAITING: &str = "waiting";
-const DIFFERS: &str = "differs";
-const UNKNOWN: &str = "unknown";
 
 /// Where it is known what the tables in the database hold.
 pub trait Source: Send + Sync + 'static {
@@ -75,6 +71,7 @@ pub struct Deps {
 /// See the module's text.
 pub struct Keeper {
     deps: Deps,
+    report: Report,
     reader: Reader,
     /// Which Kamailio it was that answered last.
     started: Option<String>,
@@ -86,40 +83,18 @@ pub struct Keeper {
     busy: bool,
 }
 
-/// What happened to one table.
-enum Outcome {
-    Good,
-    /// It was changed again while Kamailio read it: not known yet, no reason for alarm.
-    Moved,
-    /// It holds something else.
-    Bad(String),
-    /// Nobody could say.
-    Unknown(String),
-}
-
-impl From<RpcError> for Outcome {
-    fn from(error: RpcError) -> Outcome {
-        match error {
-            RpcError::Refused { .. } | RpcError::Garbled { .. } => Outcome::Bad(error.to_string()),
-            RpcError::Absent { .. } | RpcError::Silent { .. } | RpcError::Socket { .. } => {
-                Outcome::Unknown(error.to_string())
-            }
-        }
-    }
-}
-
-impl From<StoreError> for Outcome {
-    fn from(error: StoreError) -> Outcome {
-        Outcome::Unknown(error.to_string())
-    }
-}
-
 impl Keeper {
     /// Takes the tables for unknown until they were looked at.
     pub fn new(deps: Deps) -> Keeper {
         let gap = deps.spacing;
+        let report = Report {
+            clock: Arc::clone(&deps.clock),
+            metrics: deps.metrics.clone(),
+            status: Arc::clone(&deps.status),
+        };
         Keeper {
             deps,
+            report,
             reader: Reader::default(),
             started: None,
             not_before: Instant::now(),
@@ -159,7 +134,7 @@ impl Keeper {
         match self.stale(&written).await {
             Err(error) => {
                 for table in self.deps.tables.clone() {
-                    self.tell(table, UNKNOWN, &written, Some(error.to_string()));
+                    self.report.tell(table, State::Unknown(error.to_string()), &written);
                 }
                 Instant::now() + self.deps.look_every
             }
@@ -168,7 +143,7 @@ impl Keeper {
                 Instant::now() + self.deps.look_every
             }
             Ok(stale) if Instant::now() < self.not_before => {
-                stale.into_iter().for_each(|table| self.wait(table, &written));
+                stale.into_iter().for_each(|table| self.report.wait(table, &written));
                 self.not_before
             }
             Ok(stale) => self.reload(stale, &written).await,
@@ -187,14 +162,14 @@ impl Keeper {
         let mut stale = Vec::new();
         for table in self.deps.tables.clone() {
             match self.reader.compare(&self.deps.client, table, &written.load).await {
-                Ok(Verdict::Same { .. }) => self.tell(table, LOADED, written, None),
+                Ok(Verdict::Same { .. }) => self.report.tell(table, State::Loaded, written),
                 Ok(Verdict::Other) => stale.push(table),
                 Ok(Verdict::Damaged(damage)) => {
                     tracing::error!(table = table.name(), damage, "Kamailio holds other rows than the table");
                     stale.push(table);
                 }
                 Err(error @ (RpcError::Absent { .. } | RpcError::Socket { .. })) => return Err(error),
-                Err(error) => self.tell(table, UNKNOWN, written, Some(error.to_string())),
+                Err(error) => self.report.tell(table, State::Unknown(error.to_string()), written),
             }
         }
         Ok(stale)
@@ -207,35 +182,12 @@ impl Keeper {
                 Ok((outcome, after)) => (outcome, after),
                 Err(outcome) => (outcome, *written),
             };
-            let word = match outcome {
-                Outcome::Good => {
-                    tracing::info!(table = table.name(), revision = now.revision, "Kamailio has reloaded");
-                    self.tell(table, LOADED, &now, None);
-                    "good"
-                }
-                Outcome::Moved => {
-                    moved = true;
-                    self.tell(table, WAITING, &now, None);
-                    "moved"
-                }
-                Outcome::Bad(problem) => {
-                    failed = true;
-                    tracing::error!(
-                        table = table.name(),
-                        problem,
-                        "Kamailio does not hold what the table holds"
-                    );
-                    self.tell(table, DIFFERS, &now, Some(problem));
-                    "bad"
-                }
-                Outcome::Unknown(problem) => {
-                    failed = true;
-                    tracing::warn!(table = table.name(), problem, "what Kamailio holds is not known");
-                    self.tell(table, UNKNOWN, &now, Some(problem));
-                    "unknown"
-                }
-            };
-            self.deps.metrics.kamailio_reloads.with_label_values(&[table.name(), word]).inc();
+            match &outcome {
+                State::Loaded => {}
+                State::Waiting => moved = true,
+                State::Differs(_) | State::Unknown(_) => failed = true,
+            }
+            self.report.reloaded(table, outcome, &now);
         }
         let spacing = self.deps.spacing;
         self.gap = match (failed, self.busy) {
@@ -249,7 +201,7 @@ impl Keeper {
     }
 
     /// Reloads a table and reads it back: the outcome, and what the tables held then.
-    async fn reload_one(&mut self, table: Table, before: &Written) -> Result<(Outcome, Written), Outcome> {
+    async fn reload_one(&mut self, table: Table, before: &Written) -> Result<(State, Written), State> {
         let client = &self.deps.client;
         let held = match table {
             Table::Dispatcher => self.reader.list(client, &before.load, false).await?,
@@ -265,46 +217,21 @@ impl Keeper {
             tracing::info!(restored, "gateways that Kamailio had found dead stay so");
         }
         let outcome = match self.reader.compare(client, table, &after.load).await? {
-            Verdict::Same { .. } => Outcome::Good,
-            Verdict::Damaged(damage) => Outcome::Bad(damage),
-            Verdict::Other if mark(table, &before.load) != mark(table, &after.load) => Outcome::Moved,
+            Verdict::Same { .. } => State::Loaded,
+            Verdict::Damaged(damage) => State::Differs(damage),
+            // It was changed again while Kamailio read it: not known yet, no reason for alarm.
+            Verdict::Other if mark(table, &before.load) != mark(table, &after.load) => State::Waiting,
             Verdict::Other => {
-                Outcome::Bad("it says that it has reloaded, and holds another table".to_owned())
+                State::Differs("it says that it has reloaded, and holds another table".to_owned())
             }
         };
         Ok((outcome, after))
-    }
-
-    /// A change waits until Kamailio may reload again. What was an alarm stays one.
-    fn wait(&self, table: Table, written: &Written) {
-        let known = self.deps.status.get().kamailio;
-        if known.iter().any(|known| known.table == table.name() && known.state == LOADED) {
-            self.tell(table, WAITING, written, None);
-        }
     }
 
     fn store_trouble(&self, error: &StoreError) -> Instant {
         tracing::error!(%error, "cannot tell what Kamailio's tables should hold");
         self.deps.metrics.store_errors.with_label_values(&["kamailio"]).inc();
         Instant::now() + self.deps.look_every
-    }
-
-    /// Shows how a table is: in the status, and as an alarm when it is not what it should be.
-    fn tell(&self, table: Table, state: &'static str, written: &Written, problem: Option<String>) {
-        let now_ms: Millis = self.deps.clock.now_ms();
-        let current = i64::from(state == LOADED);
-        let bad = i64::from(state == DIFFERS);
-        self.deps.metrics.kamailio_current.with_label_values(&[table.name()]).set(current);
-        self.deps.metrics.kamailio_differs.with_label_values(&[table.name()]).set(bad);
-        self.deps.status.update(|status| {
-            let loaded = status.kamailio.iter().find(|known| known.table == table.name());
-            let loaded = loaded.and_then(|known| known.loaded_revision);
-            let loaded_revision = if current == 1 { Some(written.revision) } else { loaded };
-            let at = crate::call::payload::rfc3339(now_ms);
-            let new = TableStatus { table: table.name(), state, loaded_revision, checked_at: at, problem };
-            status.kamailio.retain(|known| known.table != table.name());
-            status.kamailio.push(new);
-        });
     }
 }
 

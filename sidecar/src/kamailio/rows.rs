@@ -6,12 +6,15 @@
 //! The rules of reading are permissions/address.c, dispatcher/dispatch.c and auth_db/authorize.c of 5.6.3;
 //! docs/kamailio-tables.md tells how a configuration uses the rows.
 
+mod proof;
+
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use trunk_admission::model::{AuthMode, Gateway, Kind, MAX_GATEWAYS, MAX_LIVE_INDEX, Region, Trunk};
+use trunk_admission::model::{Gateway, Kind, MAX_GATEWAYS, MAX_LIVE_INDEX, Region, Trunk};
 
 use super::weights;
+use proof::Proof;
 
 /// Sets of one trunk in `dispatcher`: one for each priority in use.
 pub const SETS_PER_TRUNK: i32 = 64;
@@ -133,47 +136,6 @@ pub fn group(live: u32) -> i32 {
 /// The first set in `dispatcher` of the trunk with this live index.
 pub fn first_set(live: u32) -> i32 {
     group(live) * SETS_PER_TRUNK
-}
-
-/// What a caller must prove, as the tag of the trunk's name says it: the decision with everything in it that does not
-/// depend on the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Proof {
-    /// Refused: the trunk or its account is disabled, or this node is in no region of its.
-    Off,
-    /// Refused: nothing is configured that could be proved.
-    Nothing,
-    Ip,
-    Password,
-    Any,
-    All,
-}
-
-impl Proof {
-    fn of(trunk: &Trunk, context: &Context<'_>) -> Proof {
-        let here = trunk.regions.as_ref().is_none_or(|regions| regions.contains(&context.region));
-        if !trunk.enabled || !context.account_enabled || !here {
-            return Proof::Off;
-        }
-        match (trunk.auth, !trunk.sources.is_empty(), !trunk.credentials.is_empty()) {
-            (AuthMode::Any, true, true) => Proof::Any,
-            (AuthMode::All, true, true) => Proof::All,
-            (AuthMode::Any | AuthMode::Ip, true, _) => Proof::Ip,
-            (AuthMode::Any | AuthMode::Password, _, true) => Proof::Password,
-            (AuthMode::Any | AuthMode::All | AuthMode::Ip | AuthMode::Password, _, _) => Proof::Nothing,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Proof::Off => "off",
-            Proof::Nothing => "none",
-            Proof::Ip => "ip",
-            Proof::Password => "password",
-            Proof::Any => "any",
-            Proof::All => "all",
-        }
-    }
 }
 
 /// The rows of a trunk. One that is off keeps its name only, so that its calls are refused as its own.

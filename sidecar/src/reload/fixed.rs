@@ -17,7 +17,7 @@ pub(super) fn check(path: &Path, old: &Config, new: Config) -> Result<Config, Ve
 }
 
 /// Every such key, and whether it differs.
-fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 15] {
+fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 16] {
     let (old_node, new_node) = (&old.provisioned.node, &new.provisioned.node);
     let (old_room, new_room) = (old.publish.capacity, new.publish.capacity);
     [
@@ -33,6 +33,7 @@ fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 15] {
         ("kamailio.reload", old.kamailio.tables != new.kamailio.tables),
         ("kamailio.max_subnets", old.kamailio.max_subnets != new.kamailio.max_subnets),
         ("kamailio.pkg_mb", old.kamailio.pkg_mb != new.kamailio.pkg_mb),
+        ("kamailio.shm_mb", old.kamailio.shm_mb != new.kamailio.shm_mb),
         ("kamailio.reload_delta_s", old.kamailio.reload_delta != new.kamailio.reload_delta),
         ("shutdown.grace_ms", old.grace != new.grace),
         ("log.format", old.log.format != new.log.format),

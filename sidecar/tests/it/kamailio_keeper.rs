@@ -187,7 +187,7 @@ async fn a_table_that_changes_while_it_is_read_is_no_alarm() {
     rig.write(|state| state.addresses.push(network(1)));
     rig.loaded(2).await;
     let counts = |result| rig.metrics.kamailio_reloads.with_label_values(&["address", result]).get();
-    assert_eq!((counts("moved"), counts("good"), counts("bad")), (1, 1, 0));
+    assert_eq!((counts("waiting"), counts("loaded"), counts("differs")), (1, 1, 0));
     rig.finish().await;
 }
 

@@ -20,7 +20,8 @@ use uuid::Uuid;
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A Kamailio that has loaded none of its tables.
-pub(crate) const LIMITS: Limits = Limits { address: false, dispatcher: false, max_subnets: 512, pkg_mb: 8 };
+pub(crate) const LIMITS: Limits =
+    Limits { address: false, dispatcher: false, max_subnets: 512, pkg_mb: 8, shm_mb: 64 };
 
 /// Directories and files of one daemon.
 pub(crate) struct Site {
