@@ -155,6 +155,24 @@ impl<'a> Slots<'a> {
         Sight { windows, alike: first.0 | second.0 << WINDOW, free: first.1 | second.1 << WINDOW }
     }
 
+    /// How many tags of a call's windows have its fingerprint.
+    #[inline]
+    fn count_alike(self, key: CallKey) -> u32 {
+        let (windows, fingerprint) = (self.windows(key), Slots::fingerprint(key));
+        let distinct = if windows[0] == windows[1] { &windows[..1] } else { &windows[..] };
+        distinct
+            .iter()
+            .map(|&window| {
+                let tags = self.tags.get(window..).and_then(|tags| tags.first_chunk::<WINDOW>());
+                tags.map_or(0, |tags| {
+                    let alike =
+                        |cell: &AtomicU64| Tag(cell.load(Ordering::SeqCst)).fingerprint() == fingerprint;
+                    tags.iter().map(|cell| u32::from(alike(cell))).sum()
+                })
+            })
+            .sum()
+    }
+
     #[inline]
     fn window_sight(self, window: usize, fingerprint: u32) -> (u32, u32) {
         let Some(tags) = self.tags.get(window..).and_then(|tags| tags.first_chunk::<WINDOW>()) else {
@@ -258,6 +276,10 @@ impl<'a> Slots<'a> {
         crash::point("slot.claimed");
         let own = SlotRef { index: index as u32, used: self.tag(index).used() };
         for attempt in 0..=PATIENCE {
+            // Nearly always its own tag is the only one that is like it.
+            if self.count_alike(key) == 1 {
+                return Claim::Claimed(own);
+            }
             match self.elsewhere(key, self.sight(key), Some(index)) {
                 Elsewhere::Nowhere => return Claim::Claimed(own),
                 Elsewhere::Admitted(slot) => {
