@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 const ROOM: Capacity = Capacity { trunks: 131_072, accounts: 65_536, gateways: 262_144 };
 const KAMAILIO: preflight::Limits =
-    preflight::Limits { address: false, dispatcher: false, max_subnets: 512, pkg_mb: 8 };
+    preflight::Limits { address: false, dispatcher: false, max_subnets: 512, pkg_mb: 8, shm_mb: 64 };
 /// Longest wait for a revision to be in force.
 const PATIENCE: Duration = Duration::from_secs(120);
 const SINGLE_WRITES: usize = 200;

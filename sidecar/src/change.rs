@@ -47,13 +47,20 @@ pub struct Deps {
 pub fn new(deps: Deps) -> (Writer, Publishing) {
     let (queue, committed) = mpsc::unbounded_channel();
     let (tell, progress) = watch::channel(Progress::default());
-    let Deps { store, publish, capacity, kamailio, clock, metrics, status } = deps;
-    let publishing =
-        Publishing::new(Arc::clone(&store), publish, metrics.clone(), Arc::clone(&status), committed, tell);
     let (stored, _) = watch::channel(0);
-    let turn = Arc::new(Mutex::new(()));
-    let shared =
-        Arc::new(Shared { store, capacity, kamailio, clock, metrics, status, queue, progress, stored });
+    let shared = Shared {
+        store: Arc::clone(&deps.store),
+        capacity: deps.capacity,
+        kamailio: deps.kamailio,
+        clock: Arc::clone(&deps.clock),
+        metrics: deps.metrics.clone(),
+        status: Arc::clone(&deps.status),
+        queue,
+        progress,
+        stored,
+    };
+    let publishing = Publishing::new(deps, committed, tell);
+    let (turn, shared) = (Arc::new(Mutex::new(())), Arc::new(shared));
     (Writer { turn, shared }, publishing)
 }
 

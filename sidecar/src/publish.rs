@@ -10,12 +10,12 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tokio::sync::oneshot;
+use trunk_admission::model::Table;
 use trunk_admission::publish::{Change, PublishError, PublishOptions, Published, Publisher};
 
 use crate::clock::Clock;
 use crate::status::Status;
-use crate::store::{Reused, Snapshot};
-pub use crate::table::TableError;
+use crate::store::Reused;
 use worker::{Job, Worker};
 
 /// Where the image goes and how much fits.
@@ -42,9 +42,6 @@ pub struct Capacity {
 /// Why a configuration is not in force. What was in force still is.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It makes no table.
-    #[error(transparent)]
-    Table(#[from] TableError),
     /// The image could not be built, written or read back.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -67,7 +64,7 @@ impl Handle {
     pub fn start(settings: Settings, clock: Arc<dyn Clock>, status: Arc<Status>) -> Result<Handle, Error> {
         let publisher = Publisher::open(&settings.dir, PublishOptions { group: settings.group })?;
         let (jobs, queue) = mpsc::channel();
-        let worker = Worker::new(publisher, settings, clock, status);
+        let worker = Worker::new(publisher, settings.dir, clock, status);
         thread::Builder::new()
             .name("trunkd-publish".into())
             .spawn(move || worker.run(&queue))
@@ -76,8 +73,8 @@ impl Handle {
     }
 
     /// Puts a whole configuration in force. When this answers, the next call is judged by it.
-    pub async fn publish(&self, snapshot: Snapshot) -> Result<Published, Error> {
-        self.ask(|done| Job::Whole { snapshot, done }).await
+    pub async fn publish(&self, table: Table) -> Result<Published, Error> {
+        self.ask(|done| Job::Whole { table, done }).await
     }
 
     /// Puts changes in force, all or none; `revision` is the store's with all of them in it. Its cost grows with what

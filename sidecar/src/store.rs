@@ -11,6 +11,7 @@ mod write;
 use std::future::Future;
 use std::pin::Pin;
 
+use trunk_admission::model::Table;
 use uuid::Uuid;
 
 use crate::domain::{Account, AuditEntry, IdempotencyRecord, ManagedBy, Millis, Token};
@@ -111,11 +112,14 @@ pub trait Store: Send + Sync + 'static {
     /// The newest revision; 0 before the first.
     fn revision(&self) -> Answer<'_, i64>;
 
-    /// The configuration in force.
+    /// Everything that is configured.
     fn snapshot(&self) -> Answer<'_, Snapshot>;
 
     /// The node, and of accounts and trunks those that files manage.
     fn provisioned(&self) -> Answer<'_, Snapshot>;
+
+    /// The whole configuration as an image needs it; `None` before the first node. Costs less memory than a snapshot.
+    fn table(&self, capacity: Capacity) -> Answer<'_, Option<Table>>;
 
     /// Makes a write under its terms, gives new things an index.
     ///

@@ -8,14 +8,11 @@ use trunk_admission::{Rate, RateError};
 
 use crate::domain::{Account, Limits, Node, OriginationUri, Transport};
 use crate::publish::Capacity;
-use crate::store::{Placed, PlacedTrunk, Snapshot};
+use crate::store::{Placed, PlacedTrunk};
 
-/// Why a snapshot makes no table: always a defect or a damaged store, since input was checked.
+/// Why a stored thing makes no part of a table: always a defect or a damaged store, since input was checked.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum TableError {
-    #[error("nothing was configured yet")]
-    Empty,
+pub(crate) enum TableError {
     #[error("{id}: {error}")]
     Rate { id: String, error: RateError },
     #[error("{id}: a failover code is not one of 400 to 699")]
@@ -26,20 +23,22 @@ pub enum TableError {
     Account { id: String, account: String },
 }
 
-/// Builds the table of a snapshot, which it takes apart: among a million trunks each copy counts.
-pub(crate) fn build(snapshot: Snapshot, room: Capacity) -> Result<Table, TableError> {
-    let node = node(snapshot.node.ok_or(TableError::Empty)?)?;
-    let accounts = snapshot.accounts.into_iter().map(|placed| account(placed, room));
-    let trunks = snapshot.trunks.into_iter().map(|placed| trunk(placed, room));
-    Ok(Table {
-        revision: snapshot.revision.cast_unsigned(),
+/// The table of a whole configuration.
+pub(crate) fn whole(
+    revision: i64,
+    node: publish::Node,
+    accounts: Vec<model::Account>,
+    trunks: Vec<model::Trunk>,
+) -> Table {
+    Table {
+        revision: revision.cast_unsigned(),
         region: node.region,
         base_domain: node.base_domain,
         inbound_host: node.inbound_host,
         node: node.limits,
-        accounts: accounts.collect::<Result<_, _>>()?,
-        trunks: trunks.collect::<Result<_, _>>()?,
-    })
+        accounts,
+        trunks,
+    }
 }
 
 /// The node's settings.

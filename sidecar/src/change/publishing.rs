@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use trunk_admission::publish::Published;
 
-use super::Progress;
+use super::{Deps, Progress};
 use crate::difference::{Line, Verb};
 use crate::metrics::Metrics;
-use crate::publish::{self, Handle};
+use crate::publish::{self, Capacity, Handle};
 use crate::status::Status;
 use crate::store::{Committed, Store, StoreError};
 
@@ -28,6 +28,9 @@ pub enum Error {
     /// It could not be read back.
     #[error("reading the configuration: {0}")]
     Store(#[from] StoreError),
+    /// There is nothing to publish.
+    #[error("nothing was configured yet")]
+    Empty,
     /// It could not be published.
     #[error("publishing the configuration: {0}")]
     Publish(#[from] publish::Error),
@@ -37,6 +40,7 @@ pub enum Error {
 pub struct Publishing {
     store: Arc<dyn Store>,
     publish: Handle,
+    capacity: Capacity,
     metrics: Metrics,
     status: Arc<Status>,
     committed: mpsc::UnboundedReceiver<Committed>,
@@ -46,15 +50,14 @@ pub struct Publishing {
 }
 
 impl Publishing {
+    /// `committed` is what the writer has stored, in order; `progress` tells how far it is in force.
     pub(super) fn new(
-        store: Arc<dyn Store>,
-        publish: Handle,
-        metrics: Metrics,
-        status: Arc<Status>,
+        deps: Deps,
         committed: mpsc::UnboundedReceiver<Committed>,
         progress: watch::Sender<Progress>,
     ) -> Publishing {
-        Publishing { store, publish, metrics, status, committed, progress, again_at: None }
+        let Deps { store, publish, capacity, metrics, status, .. } = deps;
+        Publishing { store, publish, capacity, metrics, status, committed, progress, again_at: None }
     }
 
     /// Publishes what is committed, as it comes, until `stop`.
@@ -109,9 +112,9 @@ impl Publishing {
 
     /// Publishes all that is stored, and answers its revision.
     async fn all(&mut self) -> Result<i64, Error> {
-        let snapshot = self.store.snapshot().await?;
-        let (revision, accounts) = (snapshot.revision, snapshot.accounts.len());
-        let published = self.publish.publish(snapshot).await?;
+        let table = self.store.table(self.capacity).await?.ok_or(Error::Empty)?;
+        let (revision, accounts) = (table.revision.cast_signed(), table.accounts.len());
+        let published = self.publish.publish(table).await?;
         self.metrics.accounts.set(i64::try_from(accounts).unwrap_or(i64::MAX));
         self.count(revision, &published);
         Ok(revision)

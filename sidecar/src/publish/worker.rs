@@ -2,20 +2,21 @@
 //!
 //! Must never wait for anything but its queue: a fold has a thread of its own.
 
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use trunk_admission::live::{Live, Scope};
+use trunk_admission::model::Table;
 use trunk_admission::publish::{Change, Folded, PublishError, Published, Publisher};
 
-use super::{Error, Settings};
+use super::Error;
 use crate::clock::Clock;
 use crate::live::LiveFile;
 use crate::status::{Status, Worker as KamailioWorker};
-use crate::store::{PlaceKind, Reused, Snapshot};
-use crate::table;
+use crate::store::{PlaceKind, Reused};
 
 /// How often readers are told that the publisher is alive.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -25,7 +26,7 @@ pub(super) enum Job {
     /// Publish all of this.
     Whole {
         /// The configuration.
-        snapshot: Snapshot,
+        table: Table,
         /// Who asked.
         done: oneshot::Sender<Result<Published, Error>>,
     },
@@ -44,7 +45,6 @@ pub(super) enum Job {
 
 pub(super) struct Worker {
     publisher: Publisher,
-    settings: Settings,
     clock: Arc<dyn Clock>,
     status: Arc<Status>,
     live: LiveFile,
@@ -56,12 +56,12 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         publisher: Publisher,
-        settings: Settings,
+        dir: PathBuf,
         clock: Arc<dyn Clock>,
         status: Arc<Status>,
     ) -> Worker {
-        let live = LiveFile::new(settings.dir.clone());
-        Worker { publisher, settings, clock, status, live, revision: None, fold: None }
+        let live = LiveFile::new(dir);
+        Worker { publisher, clock, status, live, revision: None, fold: None }
     }
 
     pub(super) fn run(mut self, queue: &mpsc::Receiver<Job>) {
@@ -81,7 +81,7 @@ impl Worker {
 
     fn work(&mut self, job: Job) {
         let (revision, published, done) = match job {
-            Job::Whole { snapshot, done } => (snapshot.revision, self.whole(snapshot), done),
+            Job::Whole { table, done } => (table.revision.cast_signed(), self.whole(&table), done),
             Job::Changes { revision, effects, reused, done } => {
                 (revision, self.changes(revision, effects, &reused), done)
             }
@@ -97,9 +97,8 @@ impl Worker {
         let _ = done.send(published);
     }
 
-    fn whole(&mut self, snapshot: Snapshot) -> Result<Published, Error> {
-        let table = table::build(snapshot, self.settings.capacity)?;
-        Ok(self.publisher.publish(&table, self.live.get())?)
+    fn whole(&mut self, table: &Table) -> Result<Published, Error> {
+        Ok(self.publisher.publish(table, self.live.get())?)
     }
 
     fn changes(

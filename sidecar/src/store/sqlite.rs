@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
+use trunk_admission::model::Table;
 use uuid::Uuid;
 
 use super::{
@@ -131,6 +132,10 @@ impl Store for SqliteStore {
 
     fn provisioned(&self) -> Answer<'_, Snapshot> {
         self.read_much(|db| configuration::snapshot(db, Which::OfFiles))
+    }
+
+    fn table(&self, capacity: Capacity) -> Answer<'_, Option<Table>> {
+        self.read_much(move |db| configuration::table(db, capacity))
     }
 
     fn commit(&self, write: Write, terms: Terms) -> Answer<'_, Committed> {

@@ -1,11 +1,17 @@
 //! Reads the configuration back, whole or one object at a time, with the index of each thing.
 
 use rusqlite::{Params, Row, Transaction};
+use trunk_admission::model::Table;
 
 use super::text::{self, damaged, get, get_uuid};
 use crate::domain::{Account, Credential, IpAcl, Node, OriginationUri, Stamp, Trunk, Webhook};
+use crate::publish::Capacity;
 use crate::secret::WebhookSecret;
 use crate::store::{Placed, PlacedTrunk, Snapshot, StoreError};
+use crate::table;
+
+/// Trunks that are read and held at a time, when all are asked for.
+const CHUNK: usize = 1_000;
 
 /// Which accounts and trunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +26,6 @@ impl Which {
         match self {
             Which::All => "true",
             Which::OfFiles => "managed_by = 'file'",
-        }
-    }
-
-    /// As a condition on the `trunk_id` of a part.
-    fn part(self) -> &'static str {
-        match self {
-            Which::All => "true",
-            Which::OfFiles => "part.trunk_id IN (SELECT trunk_id FROM trunks WHERE managed_by = 'file')",
         }
     }
 }
@@ -50,26 +48,83 @@ pub(super) fn revision(db: &Transaction<'_>) -> Result<i64, StoreError> {
 }
 
 pub(super) fn snapshot(db: &Transaction<'_>, which: Which) -> Result<Snapshot, StoreError> {
-    let (managed, part) = (which.managed(), which.part());
-    let sql = format!("{ACCOUNTS} WHERE {managed} ORDER BY account_id");
-    let accounts = rows(db, &sql, [], account_of)?;
-    let mut trunks = rows(db, &format!("{TRUNKS} WHERE {managed} ORDER BY trunk_id"), [], trunk_of)?;
-    let mut each = |sql: &str, order: &str, take: Take| {
-        let sql = format!("{sql} WHERE {part} {order}");
-        each_row(db, &sql, [], |row| {
-            let id: String = get(row, "trunk_id")?;
-            // An endpoint outlives its trunk.
-            match trunks.binary_search_by(|trunk| trunk.item.id.as_str().cmp(&id)) {
-                Ok(index) => take(&mut trunks[index], row),
-                Err(_) => Ok(()),
+    let mut trunks = Vec::new();
+    each_trunk(db, which, |placed| {
+        trunks.push(placed);
+        Ok(())
+    })?;
+    Ok(Snapshot { revision: revision(db)?, node: node(db)?, accounts: accounts(db, which)?, trunks })
+}
+
+/// The whole configuration as an image needs it.
+pub(super) fn table(db: &Transaction<'_>, capacity: Capacity) -> Result<Option<Table>, StoreError> {
+    let Some(node) = node(db)? else { return Ok(None) };
+    let accounts = accounts(db, Which::All)?.into_iter();
+    let accounts = accounts.map(|account| table::account(account, capacity)).collect::<Result<_, _>>()?;
+    let mut trunks = Vec::new();
+    each_trunk(db, Which::All, |placed| {
+        trunks.push(table::trunk(placed, capacity)?);
+        Ok(())
+    })?;
+    Ok(Some(table::whole(revision(db)?, table::node(node)?, accounts, trunks)))
+}
+
+/// Sorted by id.
+pub(super) fn accounts(db: &Transaction<'_>, which: Which) -> Result<Vec<Placed<Account>>, StoreError> {
+    rows(db, &format!("{ACCOUNTS} WHERE {} ORDER BY account_id", which.managed()), [], account_of)
+}
+
+/// Hands every trunk to `take`, sorted by id, without ever holding more than a few.
+pub(super) fn each_trunk(
+    db: &Transaction<'_>,
+    which: Which,
+    mut take: impl FnMut(PlacedTrunk) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let managed = which.managed();
+    let sql = format!("{TRUNKS} WHERE trunk_id > ?1 AND {managed} ORDER BY trunk_id LIMIT {CHUNK}");
+    let mut last = String::new();
+    loop {
+        let mut trunks = rows(db, &sql, [&last], trunk_of)?;
+        let (Some(first), Some(end)) = (trunks.first(), trunks.last()) else { return Ok(()) };
+        let (first, end) = (first.item.id.clone(), end.item.id.clone());
+        // Between two trunks of files there may be many that the API manages, but then the chunk is a small one.
+        let narrow = trunks.len() < CHUNK && which != Which::All;
+        if narrow {
+            for trunk in &mut trunks {
+                let id = trunk.item.id.clone();
+                each_part(db, "trunk_id = ?1", [&id], |row, take| take(trunk, row))?;
             }
-        })
-    };
-    each(IP_ACLS, "ORDER BY trunk_id, ip_acl_id", take_acl)?;
-    each(CREDENTIALS, "ORDER BY trunk_id, credential_id", take_credential)?;
-    each(GATEWAYS, "ORDER BY trunk_id, origination_uri_id", take_gateway)?;
-    each(WEBHOOKS, "AND state != 'removed'", take_webhook)?;
-    Ok(Snapshot { revision: revision(db)?, node: node(db)?, accounts, trunks })
+        } else {
+            each_part(db, "trunk_id BETWEEN ?1 AND ?2", [&first, &end], |row, take| {
+                let id: String = get(row, "trunk_id")?;
+                // An endpoint outlives its trunk.
+                match trunks.binary_search_by(|trunk| trunk.item.id.as_str().cmp(&id)) {
+                    Ok(index) => take(&mut trunks[index], row),
+                    Err(_) => Ok(()),
+                }
+            })?;
+        }
+        trunks.into_iter().try_for_each(&mut take)?;
+        last = end;
+    }
+}
+
+/// Everything below the trunks of a condition: what `put` does with a row and with how it is to be read.
+fn each_part<P: Params + Copy>(
+    db: &Transaction<'_>,
+    condition: &str,
+    params: P,
+    mut put: impl FnMut(&Row<'_>, Take) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let parts: [(&str, &str, Take); 4] = [
+        (IP_ACLS, "ORDER BY trunk_id, ip_acl_id", take_acl),
+        (CREDENTIALS, "ORDER BY trunk_id, credential_id", take_credential),
+        (GATEWAYS, "ORDER BY trunk_id, origination_uri_id", take_gateway),
+        (WEBHOOKS, "AND state != 'removed'", take_webhook),
+    ];
+    parts.into_iter().try_for_each(|(select, order, take)| {
+        each_row(db, &format!("{select} WHERE {condition} {order}"), params, |row| put(row, take))
+    })
 }
 
 pub(super) fn account(db: &Transaction<'_>, id: &str) -> Result<Option<Placed<Account>>, StoreError> {
@@ -79,14 +134,7 @@ pub(super) fn account(db: &Transaction<'_>, id: &str) -> Result<Option<Placed<Ac
 pub(super) fn trunk(db: &Transaction<'_>, id: &str) -> Result<Option<PlacedTrunk>, StoreError> {
     let found = rows(db, &format!("{TRUNKS} WHERE trunk_id = ?1"), [id], trunk_of)?.pop();
     let Some(mut trunk) = found else { return Ok(None) };
-    let mut each = |sql: &str, order: &str, take: Take| {
-        let sql = format!("{sql} WHERE trunk_id = ?1 {order}");
-        each_row(db, &sql, [id], |row| take(&mut trunk, row))
-    };
-    each(IP_ACLS, "ORDER BY ip_acl_id", take_acl)?;
-    each(CREDENTIALS, "ORDER BY credential_id", take_credential)?;
-    each(GATEWAYS, "ORDER BY origination_uri_id", take_gateway)?;
-    each(WEBHOOKS, "AND state != 'removed'", take_webhook)?;
+    each_part(db, "trunk_id = ?1", [id], |row, take| take(&mut trunk, row))?;
     Ok(Some(trunk))
 }
 

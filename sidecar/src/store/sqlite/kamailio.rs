@@ -87,11 +87,10 @@ impl<'a> Tables<'a> {
             self.db.execute(&format!("DELETE FROM {table} WHERE trunk_id != ?1"), [NOBODY])?;
         }
         self.load = Load::default();
-        for placed in configuration::snapshot(self.db, Which::All)?.trunks {
+        configuration::each_trunk(self.db, Which::All, |placed| {
             let account = placed.item.account.clone();
-            self.trunk(&table::trunk(placed, self.capacity)?, account.as_deref(), true)?;
-        }
-        Ok(())
+            self.trunk(&table::trunk(placed, self.capacity)?, account.as_deref(), true)
+        })
     }
 
     /// Ends the write: counts and marks are brought up to date, and what Kamailio could not hold is refused.
@@ -241,7 +240,7 @@ fn load(db: &Transaction<'_>) -> Result<Load, StoreError> {
 pub(super) fn check(db: &Transaction<'_>, capacity: Capacity) -> Result<bool, StoreError> {
     let mut tables = Tables::open(db, capacity)?;
     let (mut wanted, mut counts, mut good) = (Load::default(), [0, 0, 0], true);
-    for placed in configuration::snapshot(db, Which::All)?.trunks {
+    configuration::each_trunk(db, Which::All, |placed| {
         let account = placed.item.account.clone();
         let trunk = table::trunk(placed, capacity)?;
         let rows = tables.rows(&trunk, account.as_deref())?;
@@ -250,7 +249,8 @@ pub(super) fn check(db: &Transaction<'_>, capacity: Capacity) -> Result<bool, St
         rows.destinations.iter().for_each(|row| wanted.add_destination(row));
         let lengths = [rows.subscribers.len(), rows.addresses.len(), rows.destinations.len()];
         counts.iter_mut().zip(lengths).for_each(|(count, length)| *count += length as i64);
-    }
+        Ok(())
+    })?;
     let marks = Rows {
         addresses: vec![rows::address_mark(&wanted.address_mark())],
         destinations: vec![rows::destination_mark(&wanted.destination_mark())],
