@@ -89,10 +89,13 @@ mod armed {
         "adopt.epoch",
         "adopt.gateway",
         "adopt.published",
+        "reclaim.uncountable",
         "reclaim.marked",
         "reclaim.noted",
         "reclaim.uncounted",
         "reclaim.freed",
+        // Counts that were wrong.
+        "recount.corrected",
     ];
 
     /// Dies here if this is the hit that the environment names. A name that is not in [`POINTS`] dies always, so the

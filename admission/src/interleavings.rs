@@ -4,6 +4,8 @@
 //! Run by `make proof`. What loom cannot show (a load that overtakes an earlier load of another thread's later store)
 //! is argued in `docs/shared-memory.md` instead.
 
+mod recount;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -261,7 +263,7 @@ fn ring() {
     });
 }
 
-const MODELS: [(&str, fn()); 9] = [
+const MODELS: [(&str, fn()); 12] = [
     ("generation switch", generation_switch),
     ("rate word", rate_word),
     ("count word", count_word),
@@ -271,6 +273,9 @@ const MODELS: [(&str, fn()); 9] = [
     ("one ending", one_ending),
     ("reuse", reuse),
     ("ring", ring),
+    ("recount, a call coming", recount::coming),
+    ("recount, a call going", recount::going),
+    ("recount, a call passing", recount::passing),
 ];
 
 #[test]
@@ -283,7 +288,7 @@ fn every_protocol_holds_in_every_interleaving() {
 }
 
 /// Which model must notice which weakening.
-const MUTATIONS: [(Site, fn()); 14] = [
+const MUTATIONS: [(Site, fn()); 15] = [
     (Site::PairStore, generation_switch),
     (Site::PairLoad, generation_switch),
     (Site::RateSwap, rate_word),
@@ -298,6 +303,7 @@ const MUTATIONS: [(Site, fn()); 14] = [
     (Site::HeadSwap, ring),
     (Site::CommitStore, ring),
     (Site::CommitLoad, ring),
+    (Site::CountLoad, recount::coming),
 ];
 
 #[test]

@@ -4,12 +4,14 @@
 //! restart, so it grants no fresh burst; counts start at zero and grow again with each restored dialog that is adopted.
 //! Nothing here waits, and nothing here knows SIP.
 
+pub(crate) mod audit;
 mod calls;
 mod count;
 pub(crate) mod health;
 mod layout;
 mod lines;
 pub(crate) mod process;
+mod recount;
 pub(crate) mod slots;
 mod sweep;
 
@@ -17,11 +19,13 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+pub use audit::Count;
 pub use calls::{CallView, Ending};
 pub(crate) use count::CountWord;
 pub(crate) use layout::Capacity;
 pub(crate) use lines::Line;
 pub use process::Totals;
+pub use recount::Recount;
 pub use slots::{CallKey, SlotRef, SlotState};
 pub use sweep::{Reclaimed, SlotView};
 pub(crate) use sweep::{uid_from_words as uid_bytes, uid_to_words as uid_words};
@@ -158,8 +162,8 @@ impl Live {
         crash::point("epoch.slots");
         let slots = self.slots();
         for (slot, state) in slots.in_use() {
-            if state == SlotState::Taking {
-                slots.abandon(slot);
+            if matches!(state, SlotState::Taking | SlotState::Lost) {
+                slots.advance(slot, &[state], SlotState::Free);
                 crash::point("epoch.abandoned");
             }
         }

@@ -29,6 +29,8 @@ pub(crate) enum Site {
     RateSwap,
     /// A count moves from what was judged, or not at all.
     CountSwap,
+    /// Reading a count between two looks at the slots that it counts.
+    CountLoad,
     /// A free tag is claimed by one.
     TagClaim,
     /// Between storing a claim and looking for its twin.

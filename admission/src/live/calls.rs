@@ -58,7 +58,14 @@ impl Live {
     }
 
     #[inline]
-    fn fill_with(&self, slot: SlotRef, trunk: u32, account: Option<u32>, uid: [u8; 16], times: [u64; 3]) {
+    pub(super) fn fill_with(
+        &self,
+        slot: SlotRef,
+        trunk: u32,
+        account: Option<u32>,
+        uid: [u8; 16],
+        times: [u64; 3],
+    ) {
         let owners = u64::from(trunk) << 32 | u64::from(account.unwrap_or(u32::MAX));
         let [high, low] = uid_to_words(uid);
         let body = [

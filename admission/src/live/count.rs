@@ -4,7 +4,7 @@
 //! So a count recomputed from the slots is stored only if nothing moved meanwhile. The count never goes above the limit that
 //! its taker saw, and never below zero.
 
-use crate::sync::{AtomicU64, Ordering, Site, swap};
+use crate::sync::{AtomicU64, Ordering, Site, at, swap};
 
 /// One count.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,31 @@ impl CountWord<'_> {
     /// Whether fewer than `limit` are counted; else how many are.
     pub(crate) fn peek(self, limit: Option<u32>) -> Result<(), u32> {
         room(self.get(), limit)
+    }
+
+    /// What is counted and how many were taken ([`CountWord::taken`]), with whatever was done before it was counted so.
+    pub(crate) fn read(self) -> (u32, u32) {
+        let word = self.0.load(at(Site::CountLoad, Ordering::Acquire));
+        (word as u32, ((word & TAKEN) >> 32) as u32)
+    }
+
+    /// How many takes lie between two readings.
+    pub(crate) fn takes(earlier: u32, later: u32) -> u32 {
+        later.wrapping_sub(earlier) & (u32::MAX >> 1)
+    }
+
+    /// Takes `drift` out of the count if `still` says so once the word was read, and nothing moved since. `false` when it
+    /// would go below zero, or `still` says no.
+    pub(crate) fn correct(self, drift: i64, still: impl Fn() -> bool) -> bool {
+        loop {
+            let word = self.0.load(Ordering::Acquire);
+            let right = i64::from(word as u32).checked_sub(drift).and_then(|right| u32::try_from(right).ok());
+            let Some(right) = right.filter(|_| still()) else { return false };
+            let next = word & !u64::from(u32::MAX) | u64::from(right);
+            if swap(Site::CountSwap, self.0, word, next, Ordering::AcqRel).is_ok() {
+                return true;
+            }
+        }
     }
 
     /// Counts one more if fewer than `limit` are counted; else says how many are. Release: the slot that the call has
@@ -120,6 +145,20 @@ mod tests {
         assert_eq!(word.taken(), 9, "it went over its end and on");
         cell.store(7 << 32, Ordering::Relaxed);
         assert_eq!((word.give_noticeably(), cell.load(Ordering::Relaxed)), (false, 7 << 32));
+    }
+
+    #[test]
+    fn a_correction_moves_the_count_alone_and_never_below_zero() {
+        for above in [0, MARK, TAKEN, MARK | ONE_TAKEN] {
+            for drift in [-3, -2, -1, 1, 2, 5] {
+                let cell = AtomicU64::new(above | 5);
+                let word = CountWord(&cell);
+                assert!(!word.correct(drift, || false) && !word.correct(6, || true));
+                assert_eq!(cell.load(Ordering::Relaxed), above | 5);
+                assert!(word.correct(drift, || true));
+                assert_eq!(cell.load(Ordering::Relaxed), above | (5 - drift) as u64);
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,11 @@ pub struct SlotRef {
 }
 
 impl SlotRef {
+    /// Where it stands among all slots.
+    pub fn index(self) -> u32 {
+        self.index
+    }
+
     /// As one word, never 0: fits a pointer that a callback carries.
     pub fn to_raw(self) -> u64 {
         (u64::from(self.used) << 32 | u64::from(self.index)) + 1
@@ -55,11 +60,14 @@ pub enum SlotState {
     Ending = 4,
     /// The daemon writes the ending of a call that lost its dialog.
     Reclaiming = 5,
+    /// Whoever judged the call never came to an end with it. Left alone until the next start of Kamailio: nobody can know
+    /// that it will not go on.
+    Lost = 6,
 }
 
 const USED_MASK: u32 = 0x00ff_ffff;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag(pub(super) u64);
 
 impl Tag {
@@ -84,6 +92,7 @@ impl Tag {
             3 => SlotState::Answered,
             4 => SlotState::Ending,
             5 => SlotState::Reclaiming,
+            6 => SlotState::Lost,
             _ => return None,
         })
     }
@@ -191,7 +200,7 @@ impl<'a> Slots<'a> {
     }
 
     #[inline]
-    fn tag(self, index: usize) -> Tag {
+    pub(super) fn tag(self, index: usize) -> Tag {
         Tag(self.tags[index].load(at(Site::TagLoad, Ordering::Acquire)))
     }
 
@@ -372,7 +381,12 @@ impl<'a> Slots<'a> {
 
     /// All slots that are not free.
     pub(crate) fn in_use(self) -> impl Iterator<Item = (SlotRef, SlotState)> {
-        (0..self.tags.len()).filter_map(move |index| {
+        self.in_use_from(0)
+    }
+
+    /// Those from this index on.
+    pub(crate) fn in_use_from(self, index: usize) -> impl Iterator<Item = (SlotRef, SlotState)> {
+        (index..self.tags.len()).filter_map(move |index| {
             let tag = self.tag(index);
             let state = tag.state().filter(|&state| state != SlotState::Free)?;
             Some((SlotRef { index: index as u32, used: tag.used() }, state))

@@ -9,6 +9,9 @@ use super::{CountWord, Live, Scope};
 use crate::crash;
 use crate::sync::Ordering;
 
+/// How far a reclaim is whose call shall be taken out of no count: beyond the last step.
+pub(super) const UNCOUNTED: u64 = 5 << 1;
+
 /// A slot in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotView {
@@ -40,7 +43,17 @@ pub struct Reclaimed(pub SlotView);
 impl Live {
     /// All slots in use, as they are at the moment each is looked at.
     pub fn slots_in_use(&self) -> Vec<SlotView> {
-        self.slots().in_use().filter_map(|(slot, state)| self.view(slot, state)).collect()
+        self.slots_from(0).collect()
+    }
+
+    /// The slots in use from this index on, each as it is at the moment it is looked at.
+    pub fn slots_from(&self, index: u32) -> impl Iterator<Item = SlotView> {
+        self.slots().in_use_from(index as usize).filter_map(|(slot, state)| self.view(slot, state))
+    }
+
+    /// How many places there are for slots.
+    pub fn places(&self) -> u32 {
+        self.capacity.tags() as u32
     }
 
     fn view(&self, slot: SlotRef, state: SlotState) -> Option<SlotView> {
@@ -66,7 +79,8 @@ impl Live {
         let (epoch, restored) = (self.epoch(), self.restored());
         let mut slots = self.slots_in_use();
         slots.retain(|view| {
-            let stale = restored && view.epoch != epoch && view.state != SlotState::Taking;
+            let judged = !matches!(view.state, SlotState::Taking | SlotState::Lost);
+            let stale = restored && view.epoch != epoch && judged;
             stale || view.state == SlotState::Reclaiming
         });
         slots
@@ -82,6 +96,47 @@ impl Live {
         let marked = again || self.slots().advance(slot, from, SlotState::Reclaiming);
         crash::point("reclaim.marked");
         marked.then_some(Reclaimed(view))
+    }
+
+    /// Marks the slot of a call that was found, in this epoch, to be one that nobody will end any more: its dialog is gone,
+    /// or whoever was ending it never came to an end. `None` when the call ended meanwhile, or when Kamailio has started
+    /// anew and taken it up again.
+    ///
+    /// A call whose ending was begun may have been taken out of some counts. It is taken out of none here: counts that are
+    /// too large are strict, and a recount sets them right.
+    pub fn begin_reclaim_lost(&self, slot: SlotRef, epoch: u64) -> Option<Reclaimed> {
+        let view = self.view(slot, self.slots().state(slot)?)?;
+        if view.epoch != epoch || self.epoch() != epoch {
+            return None;
+        }
+        if view.state == SlotState::Ending
+            && let Some(word) = self.slots().body(slot.index, B_STEP)
+        {
+            word.store(UNCOUNTED, Ordering::Release);
+            crash::point("reclaim.uncountable");
+        }
+        let from = match view.state {
+            SlotState::Ringing | SlotState::Answered => &[SlotState::Ringing, SlotState::Answered][..],
+            SlotState::Ending => &[SlotState::Ending],
+            _ => return None,
+        };
+        if !self.slots().advance(slot, from, SlotState::Reclaiming) {
+            return None;
+        }
+        crash::point("reclaim.marked");
+        if self.epoch() != epoch {
+            // It was taken up in this very moment.
+            self.slots().advance(slot, &[SlotState::Reclaiming], view.state);
+            return None;
+        }
+        Some(Reclaimed(view))
+    }
+
+    /// Gives up on a slot whose call has been in judgement for ever. `false` when it is not any more. What it may have
+    /// taken out of the limits a recount finds. Should its worker go on after all, the call is admitted and counted by the
+    /// next recount.
+    pub fn give_up(&self, slot: SlotRef) -> bool {
+        self.slots().advance(slot, &[SlotState::Taking], SlotState::Lost)
     }
 
     /// Frees a marked slot. One process at a time: a daemon that follows a dead one takes the call out of the counts

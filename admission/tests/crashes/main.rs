@@ -16,12 +16,18 @@ mod numbered;
 #[path = "../common/tables.rs"]
 mod tables;
 
+#[allow(dead_code, reason = "shared with another test binary")]
+#[path = "../processes/windows.rs"]
+mod windows;
+
+mod callers;
 mod calls;
 mod deaths;
 mod debts;
 mod node;
 mod publish;
 mod reclaim;
+mod recount;
 mod restore;
 mod ring;
 mod starts;
@@ -41,6 +47,9 @@ fn main() -> ExitCode {
             ("racer", calls::racer),
             ("restorer", restore::restorer),
             ("daemon", reclaim::daemon),
+            ("recounter", recount::recounter),
+            ("mortal", callers::mortal),
+            ("caller", callers::caller),
         ],
         &[
             ("a_dead_publisher_leaves_what_was_in_force", publish::deaths),
@@ -52,6 +61,8 @@ fn main() -> ExitCode {
             ("a_death_while_tokens_go_back_costs_no_slot", calls::race_deaths),
             ("a_death_while_calls_are_restored_counts_none_twice", restore::restore_deaths),
             ("a_dead_daemon_leaves_marks_for_the_next", reclaim::deaths),
+            ("a_daemon_that_dies_while_it_recounts_leaves_counts_to_the_next", recount::recount_deaths),
+            ("recounts_under_fire_correct_what_is_wrong_and_nothing_else", recount::under_fire),
             ("every_point_was_died_at", deaths::every_point_was_died_at),
         ],
     )

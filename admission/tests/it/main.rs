@@ -14,6 +14,7 @@ mod images;
 mod limits;
 mod overlay;
 mod prefixes;
+mod recount;
 mod side;
 mod support;
 mod world;
