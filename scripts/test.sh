@@ -11,13 +11,17 @@ phase_fmt() { cargo fmt --all --check; }
 phase_lint() {
     cargo clippy --quiet --workspace --all-targets -- -D warnings
     cargo clippy --quiet -p trunk-admission --features crash-points --test crashes -- -D warnings
+    cargo clippy --quiet -p trunkd --features crash-points --test it -- -D warnings
     cargo clippy --quiet -p trunk-kamailio --features panic-points --all-targets -- -D warnings
 }
 phase_deny() { scripts/deny.sh; }
 phase_unit() { cargo test --workspace --exclude e2e; }
 
-# A process dies at each step of each protocol of the shared memory; its crash points are in no other build.
-phase_crashes() { cargo test -p trunk-admission --features crash-points --test crashes; }
+# A process dies at each step of each protocol of the shared memory, and of each write; the crash points are in no other build.
+phase_crashes() {
+    cargo test -p trunk-admission --features crash-points --test crashes
+    cargo test -p trunkd --features crash-points --test it crashes
+}
 
 # The module panics on request, and counts its use of the heap; neither is in any other build.
 phase_panics() { cargo test -p trunk-kamailio --features panic-points --test kamailio; }

@@ -11,7 +11,7 @@ pub(crate) fn point(_name: &'static str) {}
 #[cfg(feature = "crash-points")]
 pub(crate) use armed::point;
 #[cfg(feature = "crash-points")]
-pub use armed::{POINTS, VARIABLE};
+pub use armed::{POINTS, VARIABLE, point_of};
 
 #[cfg(feature = "crash-points")]
 mod armed {
@@ -98,9 +98,13 @@ mod armed {
         "recount.corrected",
     ];
 
-    /// Dies here if this is the hit that the environment names. A name that is not in [`POINTS`] dies always, so the
-    /// list cannot fall behind.
     pub(crate) fn point(name: &'static str) {
+        point_of(POINTS, name);
+    }
+
+    /// Dies here if this is the hit that the environment names. A name that is not in `points` dies always, so the list
+    /// cannot fall behind. Other programs' proofs use it with points of their own.
+    pub fn point_of(points: &[&str], name: &'static str) {
         static AT: OnceLock<Option<(String, u64)>> = OnceLock::new();
         static HITS: Mutex<u64> = Mutex::new(0);
         let at = AT.get_or_init(|| {
@@ -108,7 +112,7 @@ mod armed {
             let (name, hit) = value.split_once(':')?;
             Some((name.to_owned(), hit.parse().ok()?))
         });
-        if !POINTS.contains(&name) {
+        if !points.contains(&name) {
             eprintln!("{name} is not in the list of crash points");
             std::process::abort();
         }

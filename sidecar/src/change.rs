@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
 
 use crate::clock::Clock;
+use crate::crash;
 use crate::difference::Line;
 use crate::domain::{Account, Millis, Stamp, Token, Trunk, settle_trunk};
 use crate::kamailio::preflight::Limits;
@@ -121,6 +122,7 @@ impl Writer {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let base = self.shared.watch(self.shared.store.revision().await)?;
         let stamp = Stamp::new(self.shared.clock.now_ms(), base + 1);
+        crash::point("write.begun");
         Ok(Session { turn, shared: Arc::clone(&self.shared), base, stamp })
     }
 
@@ -247,11 +249,13 @@ impl Session {
         let Session { turn, shared, base, stamp } = self;
         let terms = Terms { base, stamp, capacity: shared.capacity, kamailio: shared.kamailio };
         let committed = shared.watch(shared.store.commit(write, terms).await)?;
+        crash::point("write.committed");
         let receipt = Receipt { revision: committed.revision, lines: committed.lines.clone() };
         shared.status.update(|state| state.stored_revision = Some(committed.revision));
         shared.stored.send_replace(committed.revision);
         // Nobody takes it while the daemon stops; the next start publishes all that is stored.
         let _ = shared.queue.send(committed);
+        crash::point("write.queued");
         drop(turn);
         Ok(receipt)
     }

@@ -15,6 +15,11 @@ pub mod change;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "crash-points")]
+#[doc(hidden)]
+pub mod crash;
+#[cfg(not(feature = "crash-points"))]
+mod crash;
 pub mod ctl;
 pub mod difference;
 pub mod domain;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use trunk_admission::publish::Published;
 
 use super::{Deps, Progress};
+use crate::crash;
 use crate::difference::{Line, Verb};
 use crate::metrics::Metrics;
 use crate::publish::{self, Capacity, Handle};
@@ -105,6 +106,7 @@ impl Publishing {
             });
             return;
         }
+        crash::point("publishing.taken");
         let batch = batch.into_iter().filter(|committed| committed.revision > in_force);
         let published = self.some(newest, batch).await;
         self.conclude(newest, &published);
@@ -129,6 +131,7 @@ impl Publishing {
             reused.extend(committed.reused);
         }
         let published = self.publish.apply(newest, effects, reused).await?;
+        crash::point("publishing.applied");
         self.metrics.accounts.add(accounts);
         self.count(newest, &published);
         Ok(newest)
@@ -146,7 +149,10 @@ impl Publishing {
         match published {
             Ok(revision) => {
                 self.again_at = None;
-                self.status.update(|state| state.publish_error = None);
+                self.status.update(|state| {
+                    state.publish_error = None;
+                    state.stored_revision = state.stored_revision.max(Some(*revision));
+                });
                 let before = self.progress.send_replace(Progress { published: *revision, failed: None });
                 if before.failed.is_some() {
                     tracing::info!(revision, "publishing works again; the stored configuration is in force");

@@ -19,6 +19,7 @@ use super::mark::{Kind, Load, Written};
 use super::readback::{Reader, Verdict};
 use super::rpc::{Client, RpcError};
 use crate::clock::Clock;
+use crate::crash;
 use crate::metrics::Metrics;
 use crate::status::Status;
 use crate::store::{Answer, Store, StoreError};
@@ -208,7 +209,9 @@ impl Keeper {
             Table::Address => None,
         };
         let states = States::of(&held.unwrap_or_default());
+        crash::point("kamailio.reload");
         client.reload(table).await?;
+        crash::point("kamailio.reloaded");
         let after = self.deps.source.written().await?;
         if !states.is_empty()
             && let Some(held) = self.reader.list(client, &after.load, false).await?

@@ -31,7 +31,16 @@ impl Drop for Running {
 impl Running {
     /// Starts it and reads its ready line.
     pub(crate) fn start(site: &Site) -> (Running, String) {
-        let mut command = trunkd(&["run", "--config"]);
+        Running::spawn(site, &mut trunkd(&["run", "--config"]))
+    }
+
+    /// As above, with a variable in its environment.
+    #[cfg(feature = "crash-points")]
+    pub(crate) fn start_with(site: &Site, name: &str, value: &str) -> (Running, String) {
+        Running::spawn(site, trunkd(&["run", "--config"]).env(name, value))
+    }
+
+    fn spawn(site: &Site, command: &mut Command) -> (Running, String) {
         let child = command.arg(site.main()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut running = Running(child);
         let mut line = String::new();
@@ -39,8 +48,24 @@ impl Running {
         (running, line)
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Waits for its end. Whether it was no end of its own will.
+    #[cfg(feature = "crash-points")]
+    pub(crate) fn died(&mut self) -> bool {
+        use std::os::unix::process::ExitStatusExt as _;
+        self.0.wait().unwrap().signal().is_some()
+    }
+
+    /// Ends it, and answers what it has logged.
+    #[cfg(feature = "crash-points")]
+    pub(crate) fn last_words(&mut self) -> String {
+        let _ = self.0.kill();
+        let mut log = Vec::new();
+        self.0.stderr.take().unwrap().read_to_end(&mut log).unwrap();
+        String::from_utf8_lossy(&log).into_owned()
     }
 }
 

@@ -12,9 +12,14 @@ pub(crate) async fn start(site: &Site) -> Daemon {
 
 /// Status and body.
 pub(crate) async fn get(daemon: &Daemon, path: &str) -> (u16, String) {
+    get_at(&daemon.address.to_string(), path).await
+}
+
+/// The same of a daemon that is only known by its address.
+pub(crate) async fn get_at(address: &str, path: &str) -> (u16, String) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer = client.get(format!("http://{}{path}", daemon.address)).send().await.unwrap();
+    let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 

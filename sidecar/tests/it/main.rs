@@ -12,6 +12,8 @@
 mod command;
 mod config;
 mod connections;
+#[cfg(feature = "crash-points")]
+mod crashes;
 mod daemon;
 mod delivery;
 mod kamailio_fake;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::kamailio::Tables;
 use super::{configuration, live_index, put, text, tokens};
+use crate::crash;
 use crate::difference::{Line, Verb};
 use crate::domain::audit::{self, Fields};
 use crate::domain::{
@@ -32,16 +33,19 @@ pub(super) fn commit(db: &Transaction<'_>, write: Write, terms: Terms) -> Result
     let (revision, now_ms) = (terms.stamp.revision, terms.stamp.updated_ms);
     let row = params![revision, now_ms, actor.to_string(), request_id];
     db.prepare_cached("INSERT INTO config_revisions VALUES (?1, ?2, ?3, ?4, '')")?.execute(row)?;
+    crash::point("write.revision");
     let tables = Tables::open(db, terms.capacity)?;
     let mut work = Work { db, actor, terms, tables, done: Done::default() };
     for change in changes {
         work.change(change)?;
+        crash::point("write.object");
     }
     let Work { tables, done: Done { effects, reused, lines, managed }, .. } = work;
     if !managed.is_empty() {
         return Err(StoreError::Managed(managed));
     }
     tables.close(&terms.kamailio)?;
+    crash::point("write.tables");
     let mut summary = lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     summary.truncate(summary.floor_char_boundary(MAX_SUMMARY_BYTES));
     db.prepare_cached("UPDATE config_revisions SET summary = ?2 WHERE revision = ?1")?
@@ -50,6 +54,7 @@ pub(super) fn commit(db: &Transaction<'_>, write: Write, terms: Terms) -> Result
         keep_answer(db, record)?;
     }
     forget_answers(db, now_ms)?;
+    crash::point("write.done");
     Ok(Committed { revision, effects, reused, lines })
 }
 

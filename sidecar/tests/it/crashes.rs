@@ -1,0 +1,251 @@
+//! trunkd killed at every step of a write, and started again: the write is wholly there or wholly not, and store, image,
+//! Kamailio's tables and Kamailio itself say the same.
+//!
+//! Built with the feature `crash-points` only.
+
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use rusqlite::Connection;
+use trunk_admission::explain::{Explainer, Explanation, Question};
+use trunk_admission::instance::Instance;
+use trunk_admission::{Now, crash};
+use trunkd::difference::Plan;
+use trunkd::kamailio::rows::{Address, Destination, MARK_GROUP, MARK_SET, Place};
+use trunkd::store::sqlite::SqliteStore;
+use trunkd::store::{Page, Snapshot, Store};
+
+use crate::command::Running;
+use crate::daemon::get_at;
+use crate::kamailio_fake::Fake;
+use crate::ring::module;
+use crate::support::{Site, until};
+
+/// Before: one trunk that will change, one that will go.
+const OLD: &str = "[[account]]\naccountId = \"acme\"\n\
+    [[trunk]]\ntrunkId = \"stays\"\naccountId = \"acme\"\nconcurrentCallsLimit = 1\n\
+    [[trunk.ipAcls]]\nipAddress = \"192.0.2.1\"\n\
+    [[trunk.originationUris]]\nuri = \"sip:198.51.100.1\"\n\
+    [[trunk]]\ntrunkId = \"goes\"\n[[trunk.ipAcls]]\nipAddress = \"192.0.2.0/28\"\n";
+/// After: the other limit, address and gateway, and a trunk that is new.
+const NEW: &str = "[[account]]\naccountId = \"acme\"\nname = \"Acme Inc\"\n\
+    [[trunk]]\ntrunkId = \"stays\"\naccountId = \"acme\"\nconcurrentCallsLimit = 2\n\
+    [[trunk.ipAcls]]\nipAddress = \"192.0.2.2\"\n\
+    [[trunk.credentials]]\nusername = \"pbx\"\npassword = \"correct horse battery\"\n\
+    [[trunk.originationUris]]\nuri = \"sip:198.51.100.2\"\n\
+    [[trunk]]\ntrunkId = \"comes\"\n[[trunk.ipAcls]]\nipAddress = \"192.0.2.16/28\"\n\
+    [[trunk.originationUris]]\nuri = \"sip:198.51.100.3\"\n";
+
+/// The steps of publishing that an image goes through each time; a start has been through them once.
+fn publishing() -> impl Iterator<Item = &'static str> {
+    let each_time = |name: &&str| name.starts_with("publish.") || name.starts_with("control.");
+    let at_open = [
+        "publish.locked",
+        "publish.swept",
+        "control.made",
+        "control.layout",
+        "control.magic",
+        "control.renamed",
+    ];
+    crash::POINTS.iter().copied().filter(each_time).filter(move |name| !at_open.contains(name))
+}
+
+/// A site where `OLD` is in force in the store, and a Kamailio that holds its tables.
+struct Scene {
+    site: Site,
+    fake: Fake,
+}
+
+impl Scene {
+    async fn new() -> Scene {
+        let site = Site::new();
+        let fake = Fake::start(site.main().parent().unwrap());
+        let socket = fake.socket.display();
+        site.write_main(&format!(
+            "[kamailio]\nrpc_socket = \"{socket}\"\nreload = [\"address\", \"dispatcher\"]\nreload_delta_s = 0\n"
+        ));
+        site.write("a.toml", OLD);
+        let store = site.store().await;
+        store.check_kamailio(site.load().publish.capacity).await.unwrap();
+        store.close().await.unwrap();
+        let mut scene = Scene { site, fake };
+        scene.kamailio_reads();
+        scene.fake.restart();
+        scene
+    }
+
+    /// From now on a reload of Kamailio finds what is in the database now.
+    fn kamailio_reads(&mut self) {
+        let (addresses, destinations) = rows(&self.site.database());
+        let mut state = self.fake.state();
+        (state.addresses, state.destinations) = (addresses, destinations);
+    }
+
+    async fn stored(&self) -> Snapshot {
+        let store = SqliteStore::open(&self.site.database()).unwrap();
+        let snapshot = store.snapshot().await.unwrap();
+        let room = trunkd::config::load_main(&self.site.main()).unwrap().config.publish.capacity;
+        assert!(!store.check_kamailio(room).await.unwrap(), "the tables are those of the store");
+        let audit = store.list_audit(Default::default(), Page::ALL).await.unwrap();
+        assert!(audit.objects.iter().all(|entry| entry.revision <= snapshot.revision));
+        assert_eq!(audit.total, if snapshot.revision == 1 { 4 } else { 8 }, "its audit rows and no more");
+        store.close().await.unwrap();
+        snapshot
+    }
+}
+
+/// What is in the tables that Kamailio loads, but for the marks.
+fn rows(database: &Path) -> (Vec<Address>, Vec<Destination>) {
+    let db = Connection::open(database).unwrap();
+    let mut select = db.prepare("SELECT grp, ip_addr, mask, tag FROM address").unwrap();
+    let address = |row: &rusqlite::Row<'_>| {
+        let (text, mask): (String, u8) = (row.get(1)?, row.get(2)?);
+        let place = match text.parse() {
+            Ok(ip) if mask == 32 || mask == 128 => Place::Host(ip),
+            Ok(ip) => Place::Subnet(ipnet::IpNet::new(ip, mask).unwrap()),
+            Err(_) => Place::Name(text),
+        };
+        Ok(Address { group: row.get(0)?, place, tag: row.get(3)? })
+    };
+    let addresses = select.query_map([], address).unwrap().map(Result::unwrap);
+    let addresses = addresses.filter(|row| row.group != MARK_GROUP).collect();
+    let mut select = db.prepare("SELECT setid, destination, flags, attrs FROM dispatcher").unwrap();
+    let destination = |row: &rusqlite::Row<'_>| {
+        Ok(Destination { set: row.get(0)?, uri: row.get(1)?, flags: row.get(2)?, attrs: row.get(3)? })
+    };
+    let destinations = select.query_map([], destination).unwrap().map(Result::unwrap);
+    (addresses, destinations.filter(|row| row.set != MARK_SET).collect())
+}
+
+/// What `/readyz` says of the daemon that has said `ready`.
+async fn readyz(ready: &str) -> serde_json::Value {
+    let api = ready.split_once("api=").unwrap().1.split(' ').next().unwrap();
+    serde_json::from_str(&get_at(api, "/readyz").await.1).unwrap()
+}
+
+fn explain(shm: &Path, trunk: &str, source: &str) -> Explanation {
+    let host = format!("{trunk}.sip.example.net");
+    let question = Question {
+        host: host.as_bytes(),
+        user: b"",
+        source: source.parse().unwrap(),
+        tls: false,
+        username: None,
+    };
+    let now = Now { mono_ns: 1_000_000_000, wall_ms: 1_000 };
+    Explainer::open(shm).unwrap().explain(&question, now).unwrap()
+}
+
+/// What the image in force says is what the store says.
+fn compare(shm: &Path, stored: &Snapshot, about: &str) {
+    let new = stored.revision == 2;
+    let [old_source, new_source, comes, goes] = [
+        explain(shm, "stays", "192.0.2.1"),
+        explain(shm, "stays", "192.0.2.2"),
+        explain(shm, "comes", "192.0.2.17"),
+        explain(shm, "goes", "192.0.2.3"),
+    ];
+    for explanation in [&old_source, &new_source, &comes, &goes] {
+        assert_eq!(explanation.revision, stored.revision.cast_unsigned(), "{about}");
+    }
+    assert_eq!(old_source.refusal.is_none(), !new, "{about}");
+    assert_eq!(new_source.refusal.is_none(), new, "{about}");
+    assert_eq!((comes.trunk.is_some(), goes.trunk.is_some()), (new, !new), "{about}");
+    let stays = if new { &new_source } else { &old_source };
+    let gateway = if new { "sip:198.51.100.2" } else { "sip:198.51.100.1" };
+    assert_eq!(
+        stays.gateways.iter().map(|choice| choice.uri.as_str()).collect::<Vec<_>>(),
+        [gateway],
+        "{about}"
+    );
+}
+
+/// One death and what comes after it.
+async fn die_at(point: &'static str, hit: u32, is_new: bool) {
+    let about = format!("{point}:{hit}");
+    let mut scene = Scene::new().await;
+    let shm = scene.site.shm();
+    let kamailio: Instance = module(&shm, 64);
+    let (mut running, ready) = Running::start_with(&scene.site, crash::VARIABLE, &about);
+    assert!(ready.starts_with("trunkd ready"), "{about}: {ready:?} {}", running.last_words());
+    scene.site.write("a.toml", NEW);
+    if point.starts_with("kamailio.") {
+        let meant = Site::new();
+        meant.write("a.toml", OLD);
+        drop(meant.store().await);
+        meant.write("a.toml", NEW);
+        let store = meant.store().await;
+        store.check_kamailio(meant.load().publish.capacity).await.unwrap();
+        store.close().await.unwrap();
+        let (addresses, destinations) = rows(&meant.database());
+        let mut state = scene.fake.state();
+        (state.addresses, state.destinations) = (addresses, destinations);
+    }
+    running.signal(Signal::SIGHUP);
+    assert!(running.died(), "{about}: it came to its end otherwise: {}", running.last_words());
+
+    let stored = scene.stored().await;
+    assert_eq!(stored.revision, if is_new { 2 } else { 1 }, "{about}");
+    let ids: Vec<_> = stored.trunks.iter().map(|placed| placed.item.id.as_str()).collect();
+    assert_eq!(ids, if is_new { ["comes", "stays"] } else { ["goes", "stays"] }, "{about}");
+    let wanted = trunkd::config::load(&scene.site.main()).unwrap().provisioned;
+    assert_eq!(Plan::between(&stored, &wanted).is_empty(), is_new, "{about}: whole");
+
+    // What the files say must not count now, but what is stored.
+    scene.site.write("a.toml", "x = 1");
+    scene.kamailio_reads();
+    let (_running, ready) = Running::start(&scene.site);
+    assert!(ready.starts_with("trunkd ready"), "{about}: {ready:?}");
+    compare(&shm, &stored, &about);
+    let loaded = until("Kamailio's tables", async || {
+        let state = readyz(&ready).await;
+        let tables = state["kamailio"].as_array()?.clone();
+        let good = tables
+            .iter()
+            .all(|table| table["state"] == "loaded" && table["loadedRevision"] == stored.revision);
+        (tables.len() == 2 && good).then_some(state)
+    })
+    .await;
+    assert_eq!(
+        (&loaded["publishedRevision"], &loaded["storedRevision"]),
+        (&stored.revision.into(), &stored.revision.into()),
+        "{about}"
+    );
+    drop(kamailio);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_wholly_there_or_not_at_all_wherever_trunkd_dies() {
+    let committed = trunkd::crash::POINTS.iter().position(|name| *name == "write.committed").unwrap();
+    for (index, point) in trunkd::crash::POINTS.iter().enumerate() {
+        // A start takes its turn to write too, and finds nothing to be written.
+        let hit = if *point == "write.begun" { 2 } else { 1 };
+        die_at(point, hit, index >= committed).await;
+    }
+    // In the middle of its objects, and after the last.
+    for hit in [2, 4] {
+        die_at("write.object", hit, false).await;
+    }
+    for point in publishing() {
+        die_at(point, 2, true).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_death_the_same_walk_ends_in_the_new_state() {
+    let mut scene = Scene::new().await;
+    let _kamailio = module(&scene.site.shm(), 64);
+    let (mut running, ready) = Running::start(&scene.site);
+    scene.site.write("a.toml", NEW);
+    running.signal(Signal::SIGHUP);
+    until("the change", async || {
+        let state = readyz(&ready).await;
+        (state["publishedRevision"] == 2).then_some(())
+    })
+    .await;
+    running.signal(Signal::SIGTERM);
+    assert!(!running.died(), "{}", running.last_words());
+    let stored = scene.stored().await;
+    compare(&scene.site.shm(), &stored, "no death");
+    scene.kamailio_reads();
+}
