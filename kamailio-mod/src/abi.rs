@@ -8,7 +8,7 @@ use crate::guard::guarded;
 use crate::params;
 use crate::sys;
 use crate::verdict::Plain;
-use crate::{admit, dialog, lifecycle, pv, ready, route, rpc};
+use crate::{admit, dialog, lifecycle, pv, ready, route, rpc, suspects};
 
 /// A table that Kamailio only reads. Raw pointers inside point to statics of ours.
 #[repr(transparent)]
@@ -107,17 +107,26 @@ static VARIABLES: Shared<[sys::_pv_export; 2]> = Shared([
     },
 ]);
 
-static RPCS: Shared<[sys::rpc_export; 2]> = Shared([
+static RPCS: Shared<[sys::rpc_export; 3]> = Shared([
     sys::rpc_export {
         name: c"trunk.status".as_ptr(),
         function: Some(rpc_status),
         doc_str: (&raw const RPC_STATUS_DOC).cast_mut().cast(),
         flags: 0,
     },
+    sys::rpc_export {
+        name: c"trunk.suspects".as_ptr(),
+        function: Some(rpc_suspects),
+        doc_str: (&raw const RPC_SUSPECTS_DOC).cast_mut().cast(),
+        flags: 0,
+    },
     sys::rpc_export { name: ptr::null(), function: None, doc_str: ptr::null_mut(), flags: 0 },
 ]);
 static RPC_STATUS_DOC: Shared<[*const c_char; 2]> =
     Shared([c"Generation, calls, slots, ring and counters of the shared memory.".as_ptr(), ptr::null()]);
+
+static RPC_SUSPECTS_DOC: Shared<[*const c_char; 2]> =
+    Shared([c"Calls that nobody may end any more, from a place among the slots on.".as_ptr(), ptr::null()]);
 
 static KEMI: Shared<[sys::sr_kemi; 4]> = Shared([
     kemi(c"admit", kemi_admit),
@@ -199,6 +208,10 @@ unsafe extern "C" fn pv_parse_trunk_name(spec: *mut sys::_pv_spec, name: *mut sy
 
 unsafe extern "C" fn rpc_status(rpc: *mut sys::rpc_t, context: *mut c_void) {
     guarded("rpc_status", || rpc::status(rpc, context));
+}
+
+unsafe extern "C" fn rpc_suspects(rpc: *mut sys::rpc_t, context: *mut c_void) {
+    guarded("rpc_suspects", || suspects::suspects(rpc, context));
 }
 
 /// Registered in `mod_init` for every request route's end.

@@ -45,6 +45,7 @@ mod reason_header;
 mod route;
 mod rpc;
 mod saved;
+mod suspects;
 pub mod sys;
 mod text;
 mod tie;

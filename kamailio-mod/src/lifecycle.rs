@@ -41,6 +41,10 @@ pub(crate) fn mod_init() -> Start {
             return Start::Refuse;
         }
     };
+    if binds.find_dialog.is_none() {
+        let text = "this dialog.so finds no dialog by its number: a call that loses its dialog keeps its slot";
+        once(Level::Warn, format_args!("{text}"));
+    }
     if !dialog::register(&binds.dialog) || !register_script_end() {
         once(Level::Error, format_args!("Kamailio has no memory for callbacks"));
         return Start::Refuse;

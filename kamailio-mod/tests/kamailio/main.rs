@@ -16,3 +16,4 @@ mod restart;
 mod sip;
 mod site;
 mod slow;
+mod suspects;

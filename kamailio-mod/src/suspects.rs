@@ -1,0 +1,192 @@
+//! `trunk.suspects`: slots whose call nobody may end any more, because its dialog is gone or somebody broke off. trunkd asks.
+//!
+//! A call that comes or goes in this very moment looks the same, so one look convicts nobody: whoever asks must see the
+//! same slot again later. Looks at [`LOOKS`] calls at a time, so that other questions to Kamailio do not wait. It must never
+//! end a call itself, and never hold on to this process's state while a dialog is let go of: that may destroy the
+//! dialog, and its callbacks need the state.
+
+use core::ffi::{CStr, c_int, c_void};
+use core::fmt::Write as _;
+use core::ptr;
+
+use trunk_admission::live::{SlotState, SlotView};
+use trunk_admission::{Now, SlotRef};
+
+use crate::bind::{FindDialog, dialog_parameter};
+use crate::process;
+use crate::sys;
+use crate::text::Text;
+
+/// Calls looked at for one answer: a millisecond of look-ups.
+const LOOKS: usize = 4_096;
+/// Suspects in one answer: it must fit into a datagram.
+const MOST: usize = 512;
+/// What dialog itself takes for its parameter `early_timeout` when nobody sets it, in seconds.
+const EARLY_TIMEOUT_S: c_int = 300;
+
+/// Why a slot is suspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Its dialog is not there.
+    Gone,
+    /// Its dialog has ended.
+    Over,
+    /// It rings for longer than dialog lets any call ring.
+    Ringing,
+    /// It never had a dialog.
+    Untied,
+    /// Somebody is writing its ending.
+    Ending,
+    /// Somebody is judging it.
+    Judging,
+}
+
+impl Why {
+    fn word(self) -> &'static str {
+        match self {
+            Why::Gone => "gone",
+            Why::Over => "over",
+            Why::Ringing => "ringing",
+            Why::Untied => "untied",
+            Why::Ending => "ending",
+            Why::Judging => "judging",
+        }
+    }
+}
+
+/// What dialog knows of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialog {
+    /// The slot names none.
+    Unnamed,
+    /// Nothing.
+    Gone,
+    /// Its state, one of `DLG_STATE_*`.
+    In(u32),
+}
+
+/// Calls to be looked at.
+struct Calls {
+    epoch: u64,
+    restored: bool,
+    views: Vec<SlotView>,
+    /// Where to go on; `None` at the end.
+    next: Option<u32>,
+}
+
+/// Fills in one structure: epoch, whether all dialogs are restored, where to go on (-1: nowhere), and the suspects, each
+/// as a word and the slot's number.
+pub(crate) fn suspects(rpc: *mut sys::rpc_t, context: *mut c_void) {
+    // SAFETY: Kamailio hands over its table of functions for this request.
+    let Some(rpc) = (unsafe { rpc.as_ref() }) else { return };
+    let mut from: c_int = 0;
+    if let Some(scan) = rpc.scan {
+        // SAFETY: "*d" reads one optional integer into the place that it is given.
+        unsafe { scan(context, c"*d".as_ptr().cast_mut(), &raw mut from) };
+    }
+    let Some((find, release)) =
+        process::with(|process| Some((process.binds.find_dialog?, process.binds.dialog.release_dlg?)))
+            .flatten()
+    else {
+        return fail(rpc, context, 501, c"this dialog module finds no dialog by its number");
+    };
+    let Some(calls) = collect(u32::try_from(from).unwrap_or(0)) else {
+        return fail(rpc, context, 500, c"Internal error");
+    };
+    let early_s = dialog_parameter(c"early_timeout").unwrap_or(EARLY_TIMEOUT_S);
+    let rings_since_ms = Now::read().wall_ms.saturating_sub(u64::try_from(early_s).unwrap_or(0) * 1_000);
+    let found: Vec<(Why, SlotRef)> = calls
+        .views
+        .iter()
+        .filter_map(|view| Some((why(view, dialog_of(view, find, release), rings_since_ms)?, view.slot)))
+        .collect();
+    if answer(rpc, context, &calls, &found).is_none() {
+        fail(rpc, context, 500, c"Internal error");
+    }
+}
+
+/// The calls of this epoch from a place on.
+fn collect(from: u32) -> Option<Calls> {
+    process::with(|process| {
+        let live = process.instance.live();
+        let (epoch, restored) = (live.epoch(), live.restored());
+        let mut slots = live.slots_from(from);
+        let views: Vec<SlotView> = slots.by_ref().take(LOOKS).collect();
+        let next = slots.next().map(|view| view.slot.index());
+        // Calls of before this start are orphans or will be restored.
+        let ours = |view: &SlotView| view.epoch == epoch || view.state == SlotState::Taking;
+        Calls { epoch, restored, views: views.into_iter().filter(ours).collect(), next }
+    })
+}
+
+fn dialog_of(view: &SlotView, find: FindDialog, release: unsafe extern "C" fn(*mut sys::dlg_cell)) -> Dialog {
+    let (h_entry, h_id) = view.dialog;
+    if !matches!(view.state, SlotState::Ringing | SlotState::Answered) || h_id == 0 {
+        return Dialog::Unnamed;
+    }
+    let mut number = sys::dlg_iuid { h_id, h_entry };
+    // SAFETY: dialog's own function; it only reads the number.
+    let cell = unsafe { find(&raw mut number) };
+    // SAFETY: null, or a cell that stays until it is released below.
+    let Some(state) = (unsafe { cell.as_ref() }).map(|cell| cell.state) else { return Dialog::Gone };
+    // SAFETY: the reference that `find` has taken; the cell is not touched afterwards.
+    unsafe { release(cell) };
+    Dialog::In(state)
+}
+
+fn why(view: &SlotView, dialog: Dialog, rings_since_ms: u64) -> Option<Why> {
+    match (view.state, dialog) {
+        (SlotState::Taking, _) => Some(Why::Judging),
+        (SlotState::Ending, _) => Some(Why::Ending),
+        (SlotState::Ringing | SlotState::Answered, Dialog::Unnamed) => Some(Why::Untied),
+        (SlotState::Ringing | SlotState::Answered, Dialog::Gone) => Some(Why::Gone),
+        (SlotState::Ringing | SlotState::Answered, Dialog::In(sys::DLG_STATE_DELETED)) => Some(Why::Over),
+        (SlotState::Ringing, Dialog::In(sys::DLG_STATE_UNCONFIRMED | sys::DLG_STATE_EARLY)) => {
+            (view.start_wall_ms < rings_since_ms).then_some(Why::Ringing)
+        }
+        _ => None,
+    }
+}
+
+fn answer(rpc: &sys::rpc_t, context: *mut c_void, calls: &Calls, found: &[(Why, SlotRef)]) -> Option<()> {
+    let mut handle: *mut c_void = ptr::null_mut();
+    // SAFETY: "{" takes one pointer, where it stores the new structure.
+    if unsafe { rpc.add?(context, c"{".as_ptr().cast_mut(), &raw mut handle) } < 0 {
+        return None;
+    }
+    let number = |name: &CStr, value: i64| {
+        // SAFETY: printf-like, with one argument of the type that the format names.
+        let done = unsafe {
+            rpc.struct_printf?(handle, name.as_ptr().cast_mut(), c"%lld".as_ptr().cast_mut(), value)
+        };
+        (done >= 0).then_some(())
+    };
+    // Suspects that do not fit are asked for again.
+    let rest = found.get(MOST).map(|(_, slot)| slot.index());
+    number(c"epoch", i64::try_from(calls.epoch).ok()?)?;
+    number(c"restored", i64::from(calls.restored))?;
+    number(c"next", rest.or(calls.next).map_or(-1, i64::from))?;
+    let mut list: *mut c_void = ptr::null_mut();
+    // SAFETY: "[" takes a name and one pointer, where it stores the new list.
+    let added =
+        unsafe { rpc.struct_add?(handle, c"[".as_ptr().cast_mut(), c"suspects".as_ptr(), &raw mut list) };
+    if added < 0 {
+        return None;
+    }
+    for (why, slot) in found.iter().take(MOST) {
+        let mut text = Text::<32>::EMPTY;
+        write!(text, "{} {}\0", why.word(), slot.to_raw()).ok()?;
+        // SAFETY: "s" takes a NUL-terminated text, and copies it.
+        if unsafe { rpc.array_add?(list, c"s".as_ptr().cast_mut(), text.bytes().as_ptr()) } < 0 {
+            return None;
+        }
+    }
+    Some(())
+}
+
+fn fail(rpc: &sys::rpc_t, context: *mut c_void, code: c_int, text: &CStr) {
+    if let Some(fault) = rpc.fault {
+        // SAFETY: printf-like; the texts have no directives.
+        unsafe { fault(context, code, text.as_ptr().cast_mut()) };
+    }
+}
