@@ -39,7 +39,7 @@ use configuration::Which;
 use lane::Lane;
 
 /// How long to wait for another process that has the file locked.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Statements kept prepared on each connection.
 const STATEMENT_CACHE: usize = 96;
 /// Pages kept by the writer, in KiB: a write of thousands of trunks touches thousands of pages.
@@ -61,10 +61,18 @@ impl SqliteStore {
     /// # Errors
     /// If the file cannot be opened or locked, is damaged, or was made by a newer trunkd.
     pub fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open_with(path, BUSY_TIMEOUT)
+    }
+
+    /// As [`SqliteStore::open`], for whoever will wait longer, or not as long, for a lock.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_with(path: &Path, busy_timeout: Duration) -> Result<SqliteStore, StoreError> {
         // Made here first, because SQLite would make it readable for everybody; it holds digest hashes.
         let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
         made.map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))?;
-        let mut connection = prepared(Connection::open(path)?)?;
+        let mut connection = prepared(Connection::open(path)?, busy_timeout)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
@@ -73,7 +81,7 @@ impl SqliteStore {
 
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = |name| {
-            let connection = prepared(Connection::open_with_flags(path, flags)?)?;
+            let connection = prepared(Connection::open_with_flags(path, flags)?, busy_timeout)?;
             Lane::start(name, connection, false)
         };
         Ok(SqliteStore {
@@ -112,8 +120,8 @@ impl SqliteStore {
 }
 
 /// What every connection needs.
-fn prepared(connection: Connection) -> Result<Connection, StoreError> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+fn prepared(connection: Connection, busy_timeout: Duration) -> Result<Connection, StoreError> {
+    connection.busy_timeout(busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     // The last connection to close would remove the log and its index, and then nobody who may only read could open the
     // database any more: the log is emptied when we close, and stays.

@@ -31,21 +31,26 @@ impl Drop for Running {
 impl Running {
     /// Starts it and reads its ready line.
     pub(crate) fn start(site: &Site) -> (Running, String) {
-        Running::spawn(site, &mut trunkd(&["run", "--config"]))
+        Running::spawn(trunkd(&["run", "--config"]).arg(site.main()))
     }
 
     /// As above, with a variable in its environment.
     #[cfg(feature = "crash-points")]
     pub(crate) fn start_with(site: &Site, name: &str, value: &str) -> (Running, String) {
-        Running::spawn(site, trunkd(&["run", "--config"]).env(name, value))
+        Running::spawn(trunkd(&["run", "--config"]).arg(site.main()).env(name, value))
     }
 
-    fn spawn(site: &Site, command: &mut Command) -> (Running, String) {
-        let child = command.arg(site.main()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    /// Starts a command that becomes trunkd, and reads its ready line.
+    pub(crate) fn spawn(command: &mut Command) -> (Running, String) {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut running = Running(child);
         let mut line = String::new();
         BufReader::new(running.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         (running, line)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

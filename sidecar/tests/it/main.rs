@@ -29,3 +29,4 @@ mod schedule;
 mod store;
 mod suite;
 mod support;
+mod trouble;

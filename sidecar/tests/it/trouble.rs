@@ -1,0 +1,217 @@
+//! The store in trouble: a full disk, a lock that another process holds, a damaged file. The write is refused with the
+//! reason, nothing of it is there, what is in force stays in force, and the next write works once the trouble is over.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use rusqlite::Connection;
+use serde_json::Value;
+use trunkd::store::sqlite::SqliteStore;
+use trunkd::store::{Change, Store, StoreError};
+
+use crate::command::Running;
+use crate::daemon::get_at;
+use crate::ring::module;
+use crate::support::{Site, commit, copy_as_killed, until};
+
+/// Trunks that take some pages of the database.
+fn trunks(count: usize) -> String {
+    (0..count)
+        .map(|index| {
+            format!(
+                "[[trunk]]\ntrunkId = \"t{index}\"\ndescription = \"{}\"\n[[trunk.ipAcls]]\nipAddress = \"10.0.0.{index}\"\n",
+                "x".repeat(200)
+            )
+        })
+        .collect()
+}
+
+/// A daemon that is only known by its process and its ready line.
+struct Outside {
+    running: Running,
+    api: String,
+}
+
+impl Outside {
+    fn new((running, ready): (Running, String)) -> Outside {
+        let api = ready.split_once("api=").unwrap_or_else(|| panic!("{ready:?}")).1;
+        Outside { running, api: api.split(' ').next().unwrap().to_owned() }
+    }
+
+    async fn state(&self) -> Value {
+        serde_json::from_str(&get_at(&self.api, "/readyz").await.1).unwrap()
+    }
+
+    /// Reloads, and answers the state after it.
+    async fn reload(&self) -> Value {
+        let before = self.state().await["lastReload"]["at"].clone();
+        self.running.signal(Signal::SIGHUP);
+        until("a reload", async || {
+            let state = self.state().await;
+            (state["lastReload"]["at"] != before).then_some(state)
+        })
+        .await
+    }
+
+    async fn counts(&self, line: &str) -> bool {
+        get_at(&self.api, "/metrics").await.1.lines().any(|found| found == line)
+    }
+}
+
+/// What a write in trouble must look like from outside, and one after it.
+async fn refused_and_then_taken(site: &Site, daemon: &Outside, reason: &str, over: impl FnOnce()) {
+    let module = module(&site.shm(), 64);
+    let before = (module.generation(), daemon.state().await["publishedRevision"].clone());
+    site.write("a.toml", &trunks(40));
+    let state = daemon.reload().await;
+    assert_eq!(state["lastReload"]["result"], "refused", "{state}");
+    assert_eq!(state["lastReload"]["problems"], serde_json::json!([reason]), "{state}");
+    assert_eq!((&state["ready"], &state["publishedRevision"]), (&false.into(), &before.1), "{state}");
+    assert!(state["reasons"][0].as_str().unwrap().contains(reason), "{state}");
+    assert!(daemon.counts("trunkline_store_errors_total{task=\"configuration\"} 1").await);
+    let mut module = module;
+    module.refresh();
+    assert_eq!(module.generation(), before.0, "what is in force stays in force");
+
+    over();
+    let state = daemon.reload().await;
+    assert_eq!((&state["lastReload"]["result"], &state["ready"]), (&"good".into(), &true.into()), "{state}");
+    assert_eq!(
+        state["publishedRevision"].as_i64(),
+        before.1.as_i64().map(|revision| revision + 1),
+        "{state}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_database_refuses_the_write_and_answers_questions() {
+    let site = Site::new();
+    site.write("a.toml", &trunks(1));
+    let daemon = Outside::new(Running::start(&site));
+    let other = Connection::open(site.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let over = || other.execute_batch("ROLLBACK").unwrap();
+    refused_and_then_taken(&site, &daemon, "the database is locked by another process", over).await;
+}
+
+/// How a process gets a file system of its own here, if it may.
+fn own_file_systems() -> Option<&'static [&'static str]> {
+    const WAYS: [&[&str]; 2] = [&["unshare", "-m"], &["unshare", "-Urm"]];
+    let works = |way: &&&[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        let mount = format!("mount -t tmpfs none '{}'", dir.path().display());
+        let tried = Command::new(way[0]).args(&way[1..]).args(["sh", "-c", &mount]).output();
+        tried.is_ok_and(|output| output.status.success())
+    };
+    WAYS.iter().find(works).copied()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_the_write_and_takes_it_once_there_is_space() {
+    let Some(way) = own_file_systems() else {
+        eprintln!("not tried: nobody may mount anything here, not even for himself");
+        return;
+    };
+    let site = Site::new();
+    site.write("a.toml", &trunks(1));
+    let state = site.database().parent().unwrap().to_owned();
+    fs::create_dir(&state).unwrap();
+    // A small disk that only the daemon sees, and we through its eyes.
+    let script = "mount -t tmpfs -o size=2m,mode=700 none \"$1\" && exec \"$2\" run --config \"$3\"";
+    let mut command = Command::new(way[0]);
+    command.args(&way[1..]).args(["sh", "-c", script, "sh"]);
+    command.arg(&state).arg(env!("CARGO_BIN_EXE_trunkd")).arg(site.main());
+    let daemon = Outside::new(Running::spawn(&mut command));
+    let disk =
+        PathBuf::from(format!("/proc/{}/root", daemon.running.id())).join(state.strip_prefix("/").unwrap());
+    let filler = disk.join("filler");
+    fill(&filler);
+    let over = || fs::remove_file(&filler).unwrap();
+    refused_and_then_taken(&site, &daemon, "the disk is full", over).await;
+    // SQLite would follow the link to our own root, so it gets a copy.
+    let copy = site.main().with_file_name("copy.sqlite");
+    copy_as_killed(&disk.join(trunkd::app::DATABASE), &copy);
+    assert_eq!(SqliteStore::open(&copy).unwrap().snapshot().await.unwrap().trunks.len(), 40);
+}
+
+fn fill(path: &Path) {
+    let mut filler = File::create(path).unwrap();
+    for size in [64 << 10, 1 << 10, 1] {
+        while filler.write_all(&vec![b'x'; size]).is_ok() {}
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_named_and_what_is_in_force_stays() {
+    let site = Site::new();
+    site.write("a.toml", &trunks(3));
+    drop(Running::start(&site));
+    let mut module = module(&site.shm(), 64);
+    let generation = module.generation();
+    assert!(generation > 0);
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{suffix}", site.database().display()));
+    }
+    fs::write(
+        site.database(),
+        "nothing that SQLite has ever written, and long enough to be looked at by it".repeat(9),
+    )
+    .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_trunkd"))
+        .args(["run", "--config"])
+        .arg(site.main())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("trunkline.sqlite: the database is damaged: file is not a database"), "{said}");
+    module.refresh();
+    assert_eq!(module.generation(), generation);
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_an_error_that_says_so() {
+    let site = Site::new();
+    site.write("a.toml", &trunks(60));
+    site.store().await.close().await.unwrap();
+    // The pages that hold descriptions of trunks, and not those that say which tables there are.
+    let mut bytes = fs::read(site.database()).unwrap();
+    let pages = bytes.chunks_mut(4_096).filter(|page| page.windows(100).any(|window| window == [b'x'; 100]));
+    assert!(pages.map(|page| page.fill(0xa5)).count() > 5);
+    fs::write(site.database(), bytes).unwrap();
+    let store = SqliteStore::open(&site.database()).unwrap();
+    let error = store.snapshot().await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged(_)) && error.is_trouble(), "{error:?}");
+    let room = site.load().publish.capacity;
+    let changes: Vec<_> = (0..60).map(|index| Change::RemoveTrunk(format!("t{index}"))).collect();
+    let error = commit(&store, 1, changes, room).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_does_not_wait_for_whoever_writes() {
+    let site = Site::new();
+    site.write("a.toml", &trunks(2));
+    let store = site.store().await;
+    store.close().await.unwrap();
+    let hours = Duration::from_secs(3600);
+    let store = std::sync::Arc::new(SqliteStore::open_with(&site.database(), hours).unwrap());
+    let other = Connection::open(site.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let room = site.load().publish.capacity;
+    let writing = tokio::spawn({
+        let store = std::sync::Arc::clone(&store);
+        async move { commit(&*store, 1, vec![Change::RemoveTrunk("t0".into())], room).await }
+    });
+    // The write cannot end before the lock is given back, so these answer while it waits.
+    assert_eq!(store.snapshot().await.unwrap().trunks.len(), 2);
+    assert!(store.trunk("t0".into()).await.unwrap().is_some());
+    assert!(!writing.is_finished());
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(writing.await.unwrap().unwrap().revision, 2);
+    assert_eq!(store.snapshot().await.unwrap().trunks.len(), 1);
+}
