@@ -42,7 +42,8 @@ pub(crate) fn mod_init() -> Start {
         }
     };
     if binds.find_dialog.is_none() {
-        let text = "this dialog.so finds no dialog by its number: a call that loses its dialog keeps its slot";
+        let text =
+            "this dialog.so finds no dialog by its number: a call that loses its dialog keeps its slot";
         once(Level::Warn, format_args!("{text}"));
     }
     if !dialog::register(&binds.dialog) || !register_script_end() {

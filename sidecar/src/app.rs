@@ -2,10 +2,10 @@
 //!
 //! Nothing is global: each part gets what it needs and no more, so a test can run a whole daemon inside itself.
 
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder, Permissions};
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::reload::{self, Reloader};
 use crate::shutdown;
 use crate::status::Status;
 use crate::store::Store;
-use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::{Options, SqliteStore};
 use crate::webhook::client::Clients;
 use crate::webhook::{Dispatcher, Wakes};
 
@@ -173,10 +173,23 @@ impl Daemon {
 fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
     let dir = &config.state_dir;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.with_context(|| format!("making {}", dir.display()))?;
+    made.and_then(|()| share(dir, config.state_group))
+        .with_context(|| format!("making {} and setting its mode", dir.display()))?;
     let file = dir.join(DATABASE);
-    let store = SqliteStore::open(&file).with_context(|| format!("opening {}", file.display()))?;
+    let options = Options { group: config.state_group, ..Options::default() };
+    let store = SqliteStore::open_with(&file, options);
+    let store = store.with_context(|| format!("opening {}", file.display()))?;
     Ok(Arc::new(store))
+}
+
+/// Lets a group in, or nobody. What is made in the directory then belongs to that group, as SQLite's files beside the
+/// database must.
+fn share(dir: &Path, group: Option<u32>) -> std::io::Result<()> {
+    if let Some(group) = group {
+        chown(dir, None, Some(group))?;
+    }
+    let mode = if group.is_some() { 0o2750 } else { 0o700 };
+    fs::set_permissions(dir, Permissions::from_mode(mode))
 }
 
 /// Kamailio's tables say what the configuration says, or are made to.

@@ -35,6 +35,8 @@ pub struct Config {
     pub publish: publish::Settings,
     /// Directory of the database.
     pub state_dir: PathBuf,
+    /// Group that may read the database; `None` is nobody else.
+    pub state_group: Option<u32>,
     /// Where HTTP listens.
     pub listen: SocketAddr,
     /// Directory of the trunk files.

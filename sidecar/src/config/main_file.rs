@@ -28,6 +28,7 @@ pub(super) struct MainFile {
     gid: Option<u32>,
     capacity: Option<Capacity>,
     state_dir: Option<PathBuf>,
+    state_group: Option<u32>,
     listen: Option<SocketAddr>,
     pub(super) trunk_files: Option<PathBuf>,
     kamailio: Option<crate::kamailio::Settings>,
@@ -55,6 +56,7 @@ pub(super) fn read(top: Section<'_>) -> MainFile {
         gid: shm.parsed("group", gid),
         capacity: capacity(&shm),
         state_dir: state.parsed_required("dir", path),
+        state_group: state.parsed("group", gid),
         listen: api.parsed_required("listen", |text| {
             text.parse::<SocketAddr>().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080")
         }),
@@ -91,6 +93,7 @@ impl MainFile {
         Some(Config {
             publish: publish::Settings { dir: self.shm_dir?, group: self.gid, capacity: self.capacity? },
             state_dir: self.state_dir?,
+            state_group: self.state_group,
             listen: self.listen?,
             trunk_files: self.trunk_files,
             kamailio: self.kamailio?,

@@ -17,7 +17,7 @@ pub(super) fn check(path: &Path, old: &Config, new: Config) -> Result<Config, Ve
 }
 
 /// Every such key, and whether it differs.
-fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 16] {
+fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 17] {
     let (old_node, new_node) = (&old.provisioned.node, &new.provisioned.node);
     let (old_room, new_room) = (old.publish.capacity, new.publish.capacity);
     [
@@ -28,6 +28,7 @@ fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 16] {
         ("shm.accounts", old_room.accounts != new_room.accounts),
         ("shm.gateways", old_room.gateways != new_room.gateways),
         ("state.dir", old.state_dir != new.state_dir),
+        ("state.group", old.state_group != new.state_group),
         ("api.listen", old.listen != new.listen),
         ("kamailio.rpc_socket", old.kamailio.rpc_socket != new.kamailio.rpc_socket),
         ("kamailio.reload", old.kamailio.tables != new.kamailio.tables),

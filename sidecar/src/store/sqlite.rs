@@ -17,8 +17,9 @@ mod schema;
 mod text;
 mod tokens;
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,12 +39,26 @@ use crate::table::TableError;
 use configuration::Which;
 use lane::Lane;
 
-/// How long to wait for another process that has the file locked.
-pub const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Statements kept prepared on each connection.
 const STATEMENT_CACHE: usize = 96;
 /// Pages kept by the writer, in KiB: a write of thousands of trunks touches thousands of pages.
 const WRITER_CACHE_KIB: i64 = 32 << 10;
+
+/// How a database is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How long to wait for another process that has the file locked.
+    pub busy_timeout: Duration,
+    /// Group that may read the file; `None` is nobody else.
+    pub group: Option<u32>,
+}
+
+impl Default for Options {
+    /// Two seconds, and nobody else.
+    fn default() -> Options {
+        Options { busy_timeout: Duration::from_secs(2), group: None }
+    }
+}
 
 /// The store. Dropping it, or closing it, ends its threads.
 #[derive(Debug)]
@@ -61,17 +76,16 @@ impl SqliteStore {
     /// # Errors
     /// If the file cannot be opened or locked, is damaged, or was made by a newer trunkd.
     pub fn open(path: &Path) -> Result<SqliteStore, StoreError> {
-        SqliteStore::open_with(path, BUSY_TIMEOUT)
+        SqliteStore::open_with(path, Options::default())
     }
 
-    /// As [`SqliteStore::open`], for whoever will wait longer, or not as long, for a lock.
+    /// As [`SqliteStore::open`], but otherwise.
     ///
     /// # Errors
     /// The same.
-    pub fn open_with(path: &Path, busy_timeout: Duration) -> Result<SqliteStore, StoreError> {
-        // Made here first, because SQLite would make it readable for everybody; it holds digest hashes.
-        let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-        made.map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))?;
+    pub fn open_with(path: &Path, options: Options) -> Result<SqliteStore, StoreError> {
+        let Options { busy_timeout, group } = options;
+        share(path, group).map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))?;
         let mut connection = prepared(Connection::open(path)?, busy_timeout)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -117,6 +131,23 @@ impl SqliteStore {
     {
         self.long_reader.run(job)
     }
+}
+
+/// Makes the file, and sets who may read it, and what lies beside it from before. SQLite makes new files beside it with
+/// its mode, in the group of the directory. It holds digest hashes and signing keys.
+fn share(path: &Path, group: Option<u32>) -> std::io::Result<()> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    let mode = if group.is_some() { 0o640 } else { 0o600 };
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        let set = fs::set_permissions(&file, Permissions::from_mode(mode));
+        match set.and_then(|()| group.map_or(Ok(()), |group| chown(&file, None, Some(group)))) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// What every connection needs.

@@ -1,14 +1,17 @@
 //! The SQLite store: the suite that every store passes, and what is its own.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 use trunkd::difference::Plan;
 use trunkd::store::Store;
 use trunkd::store::sqlite::SqliteStore;
 
+use crate::daemon::start;
 use crate::suite::{self, Place};
 use crate::support::{SECRET, Site, commit};
 
@@ -103,6 +106,50 @@ async fn no_password_is_in_the_database() {
     let bytes = std::fs::read(site.database()).unwrap();
     assert!(bytes.windows(11).any(|window| window == b"hooks.examp"), "everything is in the file itself");
     assert!(!bytes.windows(12).any(|window| window == b"correct hors"));
+}
+
+/// Modes and owning group of the database, the files beside it and its directory.
+fn modes(site: &Site) -> Vec<(u32, u32)> {
+    let database = site.database();
+    let beside = |suffix: &str| format!("{}{suffix}", database.display()).into();
+    let files: [PathBuf; 4] =
+        [database.parent().unwrap().to_owned(), database.clone(), beside("-wal"), beside("-shm")];
+    let meta = files.map(|file| std::fs::metadata(&file).unwrap_or_else(|error| panic!("{file:?}: {error}")));
+    meta.iter().map(|meta| (meta.mode() & 0o7777, meta.gid())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_named_group_may_read_the_database_and_may_do_so_while_trunkd_is_away() {
+    let site = Site::new();
+    site.write("a.toml", &full_file());
+    let daemon = start(&site).await;
+    let own = modes(&site);
+    assert_eq!(own.iter().map(|(mode, _)| *mode).collect::<Vec<_>>(), [0o700, 0o600, 0o600, 0o600]);
+    daemon.stop().await.unwrap();
+
+    // A group that we are in: another than our first, if there is one.
+    let groups = nix::unistd::getgroups().unwrap();
+    let gid =
+        groups.iter().copied().find(|gid| *gid != nix::unistd::getegid()).unwrap_or(nix::unistd::getegid());
+    let name = nix::unistd::Group::from_gid(gid).unwrap().unwrap().name;
+    let main = std::fs::read_to_string(site.main()).unwrap();
+    std::fs::write(site.main(), main.replace("[state]\n", &format!("[state]\ngroup = \"{name}\"\n")))
+        .unwrap();
+    let daemon = start(&site).await;
+    let gid = gid.as_raw();
+    let shared = [(0o2750, gid), (0o640, gid), (0o640, gid), (0o640, gid)];
+    assert_eq!(modes(&site), shared);
+    daemon.stop().await.unwrap();
+
+    // The log and its index are still there: without them, who may not write could not read.
+    assert_eq!(modes(&site), shared);
+    let reader = Connection::open_with_flags(site.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let count = |reader: &Connection| {
+        reader.query_row("SELECT count(*) FROM trunks", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(count(&reader), 2);
+    drop(reader);
+    assert_eq!(modes(&site), shared, "and a reader that goes does not take them along");
 }
 
 /// A database of the first step, as an earlier trunkd left it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use serde_json::Value;
-use trunkd::store::sqlite::SqliteStore;
+use trunkd::store::sqlite::{Options, SqliteStore};
 use trunkd::store::{Change, Store, StoreError};
 
 use crate::command::Running;
@@ -198,8 +198,8 @@ async fn whoever_reads_does_not_wait_for_whoever_writes() {
     site.write("a.toml", &trunks(2));
     let store = site.store().await;
     store.close().await.unwrap();
-    let hours = Duration::from_secs(3600);
-    let store = std::sync::Arc::new(SqliteStore::open_with(&site.database(), hours).unwrap());
+    let patient = Options { busy_timeout: Duration::from_secs(3600), ..Options::default() };
+    let store = std::sync::Arc::new(SqliteStore::open_with(&site.database(), patient).unwrap());
     let other = Connection::open(site.database()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let room = site.load().publish.capacity;
