@@ -30,3 +30,4 @@ mod store;
 mod suite;
 mod support;
 mod trouble;
+mod writer;

@@ -59,6 +59,7 @@ macro_rules! suite {
             a_write_that_does_not_fit_is_undone_whole,
             nobody_changes_what_another_manages,
             an_owner_cannot_go_before_what_it_owns,
+            a_realm_cannot_change_under_passwords_that_nobody_knows,
             a_thing_keeps_its_place_and_a_freed_one_is_given_away_last,
             what_is_to_be_published_is_what_a_snapshot_says,
             a_closed_store_says_so,
@@ -105,11 +106,11 @@ async fn read(store: &dyn Store, id: &str) -> PlacedTrunk {
     store.trunk(id.into()).await.unwrap().unwrap()
 }
 
-fn put(trunk: &Trunk) -> Change {
+pub(crate) fn put(trunk: &Trunk) -> Change {
     Change::PutTrunk(Box::new(trunk.clone()))
 }
 
-fn node() -> Node {
+pub(crate) fn node() -> Node {
     Node {
         name: "edge-1".into(),
         region: "US".parse().unwrap(),
@@ -119,7 +120,7 @@ fn node() -> Node {
     }
 }
 
-fn account(id: &str) -> Account {
+pub(crate) fn account(id: &str) -> Account {
     Account {
         id: id.into(),
         name: format!("{id} Inc"),
@@ -131,7 +132,7 @@ fn account(id: &str) -> Account {
 }
 
 /// A trunk with one part of each kind and nothing at its default.
-fn trunk(id: &str, owner: Option<&str>) -> Trunk {
+pub(crate) fn trunk(id: &str, owner: Option<&str>) -> Trunk {
     Trunk {
         id: id.into(),
         account: owner.map(str::to_owned),
@@ -172,12 +173,12 @@ fn application(id: &str) -> Trunk {
     }
 }
 
-fn acl(network: &str) -> IpAcl {
+pub(crate) fn acl(network: &str) -> IpAcl {
     let network: IpNet = network.parse().unwrap();
     IpAcl { id: Uuid::nil(), network, enabled: true, description: "office".into(), stamp: Stamp::default() }
 }
 
-fn credential(username: &str, password: &str) -> Credential {
+pub(crate) fn credential(username: &str, password: &str) -> Credential {
     let (ha1_md5, ha1_sha256) = ha1(username, "a.sip.example.net", password);
     Credential {
         id: Uuid::nil(),
@@ -190,7 +191,7 @@ fn credential(username: &str, password: &str) -> Credential {
     }
 }
 
-fn gateway(uri: &str) -> OriginationUri {
+pub(crate) fn gateway(uri: &str) -> OriginationUri {
     OriginationUri {
         id: Uuid::nil(),
         uri: uri.into(),

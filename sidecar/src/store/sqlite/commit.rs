@@ -3,6 +3,7 @@
 //! Must never do a part of a write: whatever is wrong is an error, and an error rolls everything back.
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
+use trunk_admission::model::Kind;
 use uuid::Uuid;
 
 use super::kamailio::Tables;
@@ -96,6 +97,9 @@ impl Work<'_> {
 
     fn put_node(&mut self, node: Node) -> Result<(), StoreError> {
         let before = configuration::node(self.db)?;
+        if let Some(before) = &before {
+            self.check_realms(before, &node)?;
+        }
         put::node(self.db, &node)?;
         self.tables.node(&node)?;
         let entry = Entry { kind: "node", id: &node.name, account: None };
@@ -107,6 +111,29 @@ impl Work<'_> {
             }
         }
         self.done.effects.push(Effect::PutNode(table::node(node)?));
+        Ok(())
+    }
+
+    /// A password is kept as a hash over its realm. Those of files are hashed anew; those that the API was given are gone.
+    fn check_realms(&self, before: &Node, after: &Node) -> Result<(), StoreError> {
+        let sql = "SELECT count(DISTINCT trunk_id) FROM credentials JOIN trunks USING (trunk_id)
+            WHERE kind = ?1 AND managed_by = 'api'";
+        for (key, kind, old, new) in [
+            ("base_domain", Kind::Trunk, &before.base_domain, &after.base_domain),
+            ("inbound_host", Kind::Application, &before.inbound_host, &after.inbound_host),
+        ] {
+            let kind = kind_name(kind);
+            let count: i64 = match old == new {
+                true => 0,
+                false => self.db.prepare_cached(sql)?.query_row([kind], |row| row.get(0))?,
+            };
+            if count > 0 {
+                return Err(StoreError::Contradiction(format!(
+                    "node.{key} cannot change from {old} to {new}: it is the realm of the passwords of {count} {kind}s \
+                     that the API manages; remove those credentials first"
+                )));
+            }
+        }
         Ok(())
     }
 

@@ -190,6 +190,29 @@ pub(crate) async fn an_owner_cannot_go_before_what_it_owns(place: &dyn Place) {
     assert_eq!(store.list_trunks(TrunkFilter::default(), Page::ALL).await.unwrap().total, 0);
 }
 
+pub(crate) async fn a_realm_cannot_change_under_passwords_that_nobody_knows(place: &dyn Place) {
+    let store = place.open().await;
+    let of_files = trunkd::domain::Trunk { managed_by: ManagedBy::File, ..trunk("f", None) };
+    write_as(&*store, Actor::Files, 1, vec![Change::PutNode(node()), put(&of_files)]).await.unwrap();
+    let base = trunkd::domain::Node { base_domain: "sip.example.org".into(), ..node() };
+    let host = trunkd::domain::Node { inbound_host: "in.example.org".into(), ..node() };
+    // Files say their passwords anew.
+    for wanted in [&base, &host, &node()] {
+        write_as(&*store, Actor::Files, 2, vec![Change::PutNode(wanted.clone())]).await.unwrap();
+    }
+    write(&*store, 3, vec![put(&trunk("a", None)), put(&application("voice"))]).await.unwrap();
+    for (wanted, key, kind) in [(&base, "base_domain", "1 trunks"), (&host, "inbound_host", "1 applications")]
+    {
+        let refused = write_as(&*store, Actor::Files, 4, vec![Change::PutNode(wanted.clone())]).await;
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains(&format!("node.{key} cannot change")) && said.contains(kind), "{said}");
+    }
+    assert_eq!(store.provisioned().await.unwrap().node, Some(node()));
+    let gone = trunkd::domain::Trunk { credentials: Vec::new(), ..read(&*store, "a").await.item };
+    write(&*store, 5, vec![put(&gone)]).await.unwrap();
+    write_as(&*store, Actor::Files, 6, vec![Change::PutNode(base)]).await.unwrap();
+}
+
 pub(crate) async fn a_thing_keeps_its_place_and_a_freed_one_is_given_away_last(place: &dyn Place) {
     let store = place.open().await;
     let mut many = trunk("a", None);
