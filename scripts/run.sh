@@ -115,6 +115,9 @@ listen = "$api"
 [files]
 trunks = "$state/trunks.d"
 
+[kamailio]
+rpc_socket = "$run/kamailio_rpc.sock"
+
 # Webhook receivers on this machine. Never open these two where customers can set a URL.
 [webhooks]
 dangerous_allow_private_addresses = true

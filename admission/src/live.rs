@@ -151,6 +151,11 @@ impl Live {
         matches!((named, self.map.inode()), (Ok(named), Ok(own)) if named == own)
     }
 
+    /// A number that tells this file from every other one of the same file system, as long as it lives; 0 for none.
+    pub fn file(&self) -> u64 {
+        self.map.inode().unwrap_or(0)
+    }
+
     /// Alone on the file: zeroes the counts and forgets what was only half taken. Calls of earlier epochs keep their
     /// slots until their dialog is restored or the daemon ends them.
     fn begin_epoch(&self) {

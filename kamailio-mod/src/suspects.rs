@@ -67,6 +67,7 @@ enum Dialog {
 
 /// Calls to be looked at.
 struct Calls {
+    file: u64,
     epoch: u64,
     restored: bool,
     views: Vec<SlotView>,
@@ -74,7 +75,7 @@ struct Calls {
     next: Option<u32>,
 }
 
-/// Fills in one structure: epoch, whether all dialogs are restored, where to go on (-1: nowhere), and the suspects, each
+/// Fills in one structure: which file the slots are in, epoch, whether all dialogs are restored, where to go on (-1: nowhere), and the suspects, each
 /// as a word and the slot's number.
 pub(crate) fn suspects(rpc: *mut sys::rpc_t, context: *mut c_void) {
     // SAFETY: Kamailio hands over its table of functions for this request.
@@ -115,7 +116,7 @@ fn collect(from: u32) -> Option<Calls> {
         let next = slots.next().map(|view| view.slot.index());
         // Calls of before this start are orphans or will be restored.
         let ours = |view: &SlotView| view.epoch == epoch || view.state == SlotState::Taking;
-        Calls { epoch, restored, views: views.into_iter().filter(ours).collect(), next }
+        Calls { file: live.file(), epoch, restored, views: views.into_iter().filter(ours).collect(), next }
     })
 }
 
@@ -163,7 +164,8 @@ fn answer(rpc: &sys::rpc_t, context: *mut c_void, calls: &Calls, found: &[(Why, 
     };
     // Suspects that do not fit are asked for again.
     let rest = found.get(MOST).map(|(_, slot)| slot.index());
-    number(c"epoch", i64::try_from(calls.epoch).ok()?)?;
+    number(c"file", calls.file.cast_signed())?;
+    number(c"epoch", calls.epoch.cast_signed())?;
     number(c"restored", i64::from(calls.restored))?;
     number(c"next", rest.or(calls.next).map_or(-1, i64::from))?;
     let mut list: *mut c_void = ptr::null_mut();

@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::change;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
-use crate::events::{self, Ingest};
+use crate::events::{self, Ingest, Lookout};
 use crate::http::{self, Server};
 use crate::kamailio::keeper::{self, Keeper};
-use crate::kamailio::{self, preflight, rpc};
+use crate::kamailio::{preflight, rpc};
 use crate::logging::LevelHandle;
 use crate::metrics::Metrics;
 use crate::publish::Handle;
@@ -92,7 +92,8 @@ impl Daemon {
         let (webhooks, webhook_settings) = watch::channel(config.webhooks.clone());
         let wakes = Wakes::default();
         let (grace, shm) = (config.grace, config.publish.dir.clone());
-        let keeper = keeper(&config, &store, writer.stored(), &clock, &metrics, &status);
+        let client = config.kamailio.client(&shm, config.publish.group);
+        let keeper = keeper(&config, client.as_ref(), &store, writer.stored(), &clock, &metrics, &status);
         let deps = reload::Deps {
             path,
             writer,
@@ -105,14 +106,17 @@ impl Daemon {
             log,
         };
         let (reloader, reload) = Reloader::start(deps, Loaded { config, problems }, &mut publishing).await?;
-        let ingest = Ingest::new(events::Deps {
+        let (finds, lost) = mpsc::channel(1);
+        let lookout = client.map(|client| Lookout::new(client, events::LOOK_EVERY, metrics.clone(), finds));
+        let ingest = events::Deps {
             dir: shm,
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             wakes: wakes.clone(),
             metrics: metrics.clone(),
             status: Arc::clone(&status),
-        });
+        };
+        let ingest = Ingest::new(ingest, lost);
         let transport = Arc::new(Clients::new(webhook_settings.clone()));
         if let Err(error) = transport.prepare() {
             tracing::error!(%error, "webhooks cannot be sent");
@@ -135,6 +139,12 @@ impl Daemon {
         spawn("webhooks", Box::pin(dispatcher.run(stop.clone())));
         if let Some(keeper) = keeper {
             spawn("kamailio", Box::pin(keeper.run(stop.clone())));
+        }
+        match lookout {
+            Some(lookout) => spawn("dialogs", Box::pin(lookout.run(stop.clone()))),
+            None => tracing::warn!(
+                "there is no kamailio.rpc_socket: a call that loses its dialog keeps its slot until Kamailio's next start"
+            ),
         }
         spawn("http", Box::pin(server.run(stop.clone())));
         Ok(Daemon { address, status, store, reload, stop, failed, tracker, grace })
@@ -208,27 +218,25 @@ async fn check_kamailio(store: &dyn Store, config: &Config) -> Result<()> {
 /// Whoever keeps Kamailio's memory as the tables are; nobody, if it has loaded none or cannot be asked.
 fn keeper(
     config: &Config,
+    client: Option<&Arc<rpc::Client>>,
     store: &Arc<dyn Store>,
     changed: watch::Receiver<i64>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
     status: &Arc<Status>,
 ) -> Option<Keeper> {
-    let kamailio::Settings { rpc_socket, tables, .. } = &config.kamailio;
+    let tables = &config.kamailio.tables;
     if tables.is_empty() {
         return None;
     }
-    let Some(socket) = rpc_socket else {
+    let Some(client) = client else {
         tracing::warn!(
             "kamailio.reload names tables, but there is no kamailio.rpc_socket: nobody reloads them"
         );
         return None;
     };
-    // Kamailio must be able to write to our end, so that lies where it finds the image too.
-    let replies = config.publish.dir.join("rpc-answers");
-    let place = rpc::Place { socket: socket.clone(), replies, group: config.publish.group };
     Some(Keeper::new(keeper::Deps {
-        client: rpc::Client::new(place),
+        client: Arc::clone(client),
         tables: tables.clone(),
         spacing: config.kamailio.spacing(),
         look_every: keeper::LOOK_EVERY,

@@ -3,7 +3,9 @@
 //! The ring moves on only after the transaction is on the disk, so a kill between any two steps costs at most doing one
 //! batch again, which the store recognises. A store that fails stops the ring's reading, never Kamailio.
 
+mod lookout;
 mod record;
+mod recount;
 mod source;
 mod sweep;
 
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use trunk_admission::events::Record;
@@ -21,8 +24,9 @@ use crate::metrics::Metrics;
 use crate::status::Status;
 use crate::store::{Batch, CallRecord, Store, StoreError, Written};
 use crate::webhook::Wakes;
+pub use lookout::{LOOK_EVERY, Lookout, Lost, Why};
 use source::Source;
-use sweep::Sweep;
+use sweep::{Means, Sweep};
 
 /// Most records written in one transaction.
 const BATCH: usize = 512;
@@ -75,11 +79,12 @@ pub enum Step {
 }
 
 impl Ingest {
-    /// A task over a directory in which Kamailio may not have started yet.
-    pub fn new(deps: Deps) -> Ingest {
+    /// A task over a directory in which Kamailio may not have started yet. From `lost` come slots that nobody goes on with,
+    /// as [`Lookout`] finds them.
+    pub fn new(deps: Deps, lost: mpsc::Receiver<Vec<Lost>>) -> Ingest {
         let source = Source::new(deps.dir.clone());
         deps.status.update(|state| state.module = source.state());
-        let sweep = Sweep::new(deps.dir.clone());
+        let sweep = Sweep::new(deps.dir.clone(), lost);
         Ingest { deps, source, sweep, looked: None }
     }
 
@@ -159,7 +164,9 @@ impl Ingest {
     }
 
     async fn sweep(&mut self, now: Instant) -> Result<(), StoreError> {
-        let written = self.sweep.run(&*self.deps.store, &*self.deps.clock, now).await?;
+        let Deps { store, clock, metrics, .. } = &self.deps;
+        let means = Means { store: &**store, clock: &**clock, metrics };
+        let written = self.sweep.run(&means, now).await?;
         self.deps.metrics.reconciled.inc_by(written.events as u64);
         self.tell(&written);
         Ok(())

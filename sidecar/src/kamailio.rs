@@ -13,10 +13,12 @@ pub mod rows;
 pub mod rpc;
 mod weights;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use commands::Table;
+use rpc::{Client, Place};
 
 /// What `[kamailio]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,13 @@ impl Settings {
             pkg_mb: self.pkg_mb,
             shm_mb: self.shm_mb,
         }
+    }
+
+    /// Whoever asks Kamailio; `None` if it is never asked. `shm` is the directory in shared memory, and `group` Kamailio's.
+    pub fn client(&self, shm: &Path, group: Option<u32>) -> Option<Arc<Client>> {
+        let socket = self.rpc_socket.clone()?;
+        // Kamailio must be able to write to our end, so that lies where it finds the image too.
+        Some(Arc::new(Client::new(Place { socket, replies: shm.join("rpc-answers"), group })))
     }
 
     /// Least time between two reloads.

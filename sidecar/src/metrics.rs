@@ -3,11 +3,15 @@
 //! A private registry, so nothing of other crates slips in. Labels hold words of ours only, never ids of customers:
 //! their number is bounded.
 
+mod sweep;
+
 use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
+
+pub use sweep::SweepMetrics;
 
 /// The metrics of the daemon.
 #[derive(Clone, Debug)]
@@ -47,6 +51,7 @@ pub struct Metrics {
     pub kamailio_current: IntGaugeVec,
     pub kamailio_differs: IntGaugeVec,
     pub kamailio_reloads: IntCounterVec,
+    pub sweep: SweepMetrics,
 }
 
 const FAST: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
@@ -155,6 +160,7 @@ impl Metrics {
                 "Reloads of Kamailio's tables, by what was found afterwards.",
                 &["table", "result"],
             )?,
+            sweep: SweepMetrics::new(&list)?,
             registry: list.0,
         };
         // Nothing was refused yet.

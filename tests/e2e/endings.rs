@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use e2e::artifacts;
 use e2e::gateway::Gateway;
 use e2e::kamailio::{self, Options};
 use e2e::receiver::Receiver;
@@ -13,6 +14,8 @@ use e2e::stack::{self, Stack};
 use e2e::toml::Trunk;
 use e2e::wait;
 
+/// The promise; two looks, ten seconds apart, do it in less.
+const FREED_WITHIN: Duration = Duration::from_secs(60);
 /// Two keepalives 30 s apart, 32 s without an answer, 10 s of grace, and room for a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_secs(180);
 
@@ -80,6 +83,39 @@ fn a_call_that_comes_back_from_the_dead_is_told_once_and_ends() {
             Ok((stack.site.calls()? == 0 && stack.site.dialogs()? == 0).then_some(()))
         })?;
         ensure!(receiver.events(&id).len() == 3, "{}", receiver.story(&id, 3)?);
+        Ok(())
+    });
+}
+
+/// The module panics whenever dialog tells it of a call, so it hears of no ending; nothing of Kamailio dies.
+#[test]
+fn a_call_whose_ending_nobody_heard_of_is_found_and_a_healthy_one_beside_it_is_left_alone() {
+    let deaf = || {
+        let module = artifacts::panicking_module()?;
+        Ok(Options { module, panic_at: Some("dialog_event".to_owned()), ..Options::new()? })
+    };
+    stack::test(deaf(), |stack| {
+        let gateway = Gateway::answering(stack.dir(), "gateway")?;
+        let receiver = Receiver::start("deaf")?;
+        let healthy = hold(stack, &gateway, &receiver)?;
+        let plan = Plan::new("call", &stack.site.domain("acme"));
+        let done = Sipp::start(stack.dir(), "done", stack.site.sip, &plan)?.finish()?;
+        ensure!(done.clean, "{}", done.story(1));
+        let id = done.call_ids.first().context("a call")?;
+        ensure!(stack.site.calls()? == 2, "its slot is still taken");
+        wait::until_within(FREED_WITHIN, "the slot to be free", || {
+            Ok((stack.site.calls()? == 1).then_some(()))
+        })?;
+        let told = receiver.story(id, 2)?;
+        ensure!(told == "initiated allowed, hangup UNKNOWN reconciled", "{told}");
+        // Two more looks at Kamailio's dialogs, and the healthy one is still up.
+        let looks = || stack.site.metric("trunkline_dialog_looks_total");
+        let before = looks()?;
+        wait::until_within(FREED_WITHIN, "two more looks", || Ok((looks()? >= before + 2.0).then_some(())))?;
+        ensure!(stack.site.calls()? == 1 && stack.site.metric("trunkline_orphans_total")? == 1.0);
+        ensure!(stack.site.dialogs()? == 1 && stack.site.metric("trunkline_count_drift_total")? == 0.0);
+        ensure!(receiver.events(&healthy.call_id(1)).len() == 1);
+        ensure!(receiver.events(id).len() == 2);
         Ok(())
     });
 }

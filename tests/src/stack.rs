@@ -148,7 +148,12 @@ impl Stack {
 /// # Panics
 /// The test failed.
 pub fn test(options: Result<Options>, body: impl FnOnce(&mut Stack) -> Result<()>) {
-    test_after(options, |_| Ok(()), body);
+    let asks = |stack: &Stack| {
+        let socket = kamailio::rpc_socket(&stack.places);
+        let section = format!("\n[kamailio]\nrpc_socket = \"{}\"\n", socket.display());
+        trunkd::add_section(&stack.places, &section)
+    };
+    test_after(options, asks, body);
 }
 
 /// As [`test`], with something to be done before anything is started.

@@ -143,6 +143,9 @@ impl Live {
     /// that the other had not come to, and out of no count twice.
     pub fn finish_reclaim(&self, reclaimed: Reclaimed) {
         let slot = reclaimed.0.slot;
+        if self.slots().state(slot) != Some(SlotState::Reclaiming) {
+            return; // it is freed, or Kamailio has made the file anew
+        }
         if self.is_counted(slot) {
             let body = |word| self.slots().body(slot.index, word);
             let (done, noted) = body(B_STEP).map_or((0, 0), |word| {

@@ -50,7 +50,7 @@ impl Source for Arc<dyn Store> {
 /// What the keeper needs.
 pub struct Deps {
     /// Asks Kamailio.
-    pub client: Client,
+    pub client: Arc<Client>,
     /// Which tables it has loaded.
     pub tables: Vec<Table>,
     /// Least time between two reloads.

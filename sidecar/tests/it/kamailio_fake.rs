@@ -2,7 +2,7 @@
 //!
 //! Written from the modules' sources, not from the code under test. It reads what a test says is in the database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) max_subnets: usize,
     /// Changes the database in the middle of a reload, once.
     pub(crate) meanwhile: Option<Address>,
+    /// Its answers to `trunk.suspects`, each given once but the last; without any it does not know the question.
+    pub(crate) suspects: VecDeque<Value>,
     started: u32,
     quit: bool,
 }
@@ -113,6 +115,10 @@ impl State {
                 let held = self.states.get_mut(&key).ok_or("State Update Failed")?;
                 *held = state.to_ascii_uppercase();
                 json!("Ok. Dispatcher state updated.")
+            }
+            "trunk.suspects" => {
+                let next = if self.suspects.len() > 1 { self.suspects.pop_front() } else { None };
+                next.or_else(|| self.suspects.front().cloned()).ok_or("Method Not Found")?
             }
             _ => return Err("Method Not Found"),
         })

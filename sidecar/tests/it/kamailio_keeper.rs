@@ -45,7 +45,7 @@ impl Rig {
         let (status, metrics, stop) =
             (Arc::new(Status::default()), Metrics::new().unwrap(), CancellationToken::new());
         let keeper = Keeper::new(Deps {
-            client: Client::new(place(dir.path())),
+            client: Arc::new(Client::new(place(dir.path()))),
             tables: Table::ALL.to_vec(),
             spacing: SPACING,
             look_every: Duration::from_millis(50),

@@ -21,6 +21,7 @@ mod kamailio_keeper;
 mod kamailio_rows;
 mod kamailio_store;
 mod kills;
+mod lost;
 mod outbox;
 mod publishing;
 mod receiver;

@@ -225,7 +225,7 @@ async fn reqwest_text(daemon: &Daemon) -> String {
 }
 
 /// A call that the module admits, as a worker would.
-fn admit(module: &mut Instance, call: &str) -> Admission {
+pub(crate) fn admit(module: &mut Instance, call: &str) -> Admission {
     let attempt = Attempt {
         host: b"acme.sip.example.net",
         user: b"alice",
