@@ -94,6 +94,7 @@ impl Daemon {
         let (grace, shm) = (config.grace, config.publish.dir.clone());
         let client = config.kamailio.client(&shm, config.publish.group);
         let keeper = keeper(&config, client.as_ref(), &store, writer.stored(), &clock, &metrics, &status);
+        let store_watch = writer.clone();
         let deps = reload::Deps {
             path,
             writer,
@@ -134,6 +135,7 @@ impl Daemon {
             shutdown::spawn(&tracker, &stop, &failed, name, task);
         };
         spawn("publishing", Box::pin(publishing.run(stop.clone())));
+        spawn("store", Box::pin(store_watch.watch_store(stop.clone())));
         spawn("reload", Box::pin(reloader.run(stop.clone())));
         spawn("events", Box::pin(ingest.run(stop.clone())));
         spawn("webhooks", Box::pin(dispatcher.run(stop.clone())));

@@ -7,11 +7,13 @@
 //! not stop it. Must never tell of a write that is not on the disk, nor publish one before that.
 
 mod publishing;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::crash;
@@ -22,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::publish::{Capacity, Handle};
 use crate::status::Status;
 use crate::store::{Committed, Placed, PlacedTrunk, Store, StoreError, Terms};
+use trouble::Trouble;
 
 pub use crate::store::{Change, Write};
 pub use publishing::{Error as PublishingError, PUBLISH_AGAIN, Publishing};
@@ -54,7 +57,7 @@ pub fn new(deps: Deps) -> (Writer, Publishing) {
         capacity: deps.capacity,
         kamailio: deps.kamailio,
         clock: Arc::clone(&deps.clock),
-        metrics: deps.metrics.clone(),
+        trouble: Trouble::new(deps.metrics.clone(), Arc::clone(&deps.status)),
         status: Arc::clone(&deps.status),
         queue,
         progress,
@@ -86,7 +89,7 @@ struct Shared {
     capacity: Capacity,
     kamailio: Limits,
     clock: Arc<dyn Clock>,
-    metrics: Metrics,
+    trouble: Trouble,
     status: Arc<Status>,
     queue: mpsc::UnboundedSender<Committed>,
     progress: watch::Receiver<Progress>,
@@ -120,7 +123,7 @@ impl Writer {
     /// If the store cannot be read.
     pub async fn begin(&self) -> Result<Session, StoreError> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
-        let base = self.shared.watch(self.shared.store.revision().await)?;
+        let base = self.shared.trouble.of_read(self.shared.store.revision().await)?;
         let stamp = Stamp::new(self.shared.clock.now_ms(), base + 1);
         crash::point("write.begun");
         Ok(Session { turn, shared: Arc::clone(&self.shared), base, stamp })
@@ -159,23 +162,14 @@ impl Writer {
         self.shared.stored.subscribe()
     }
 
+    /// Ends the alarm about the store when it works again, until `stop`.
+    pub async fn watch_store(self, stop: CancellationToken) {
+        self.shared.trouble.watch(&*self.shared.store, stop).await;
+    }
+
     /// How far publishing is.
     pub fn progress(&self) -> Progress {
         self.shared.progress.borrow().clone()
-    }
-}
-
-impl Shared {
-    /// Notes how the store is, for whoever watches.
-    fn watch<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        match &result {
-            Err(error) if error.is_trouble() => {
-                self.metrics.store_errors.with_label_values(&["configuration"]).inc();
-                self.status.update(|state| state.configuration_error = Some(error.to_string()));
-            }
-            _ => self.status.update(|state| state.configuration_error = None),
-        }
-        result
     }
 }
 
@@ -221,17 +215,17 @@ impl Session {
 
     /// One account.
     pub async fn account(&self, id: &str) -> Result<Option<Placed<Account>>, StoreError> {
-        self.shared.watch(self.shared.store.account(id.to_owned()).await)
+        self.shared.trouble.of_read(self.shared.store.account(id.to_owned()).await)
     }
 
     /// One trunk or application.
     pub async fn trunk(&self, id: &str) -> Result<Option<PlacedTrunk>, StoreError> {
-        self.shared.watch(self.shared.store.trunk(id.to_owned()).await)
+        self.shared.trouble.of_read(self.shared.store.trunk(id.to_owned()).await)
     }
 
     /// One token.
     pub async fn token(&self, id: uuid::Uuid) -> Result<Option<Token>, StoreError> {
-        self.shared.watch(self.shared.store.token(id).await)
+        self.shared.trouble.of_read(self.shared.store.token(id).await)
     }
 
     /// Makes the write: when this answers, it is on the disk and on its way to be published. Always makes a revision,
@@ -248,7 +242,7 @@ impl Session {
     async fn finish(self, write: Write) -> Result<Receipt, StoreError> {
         let Session { turn, shared, base, stamp } = self;
         let terms = Terms { base, stamp, capacity: shared.capacity, kamailio: shared.kamailio };
-        let committed = shared.watch(shared.store.commit(write, terms).await)?;
+        let committed = shared.trouble.of_write(shared.store.commit(write, terms).await)?;
         crash::point("write.committed");
         let receipt = Receipt { revision: committed.revision, lines: committed.lines.clone() };
         shared.status.update(|state| state.stored_revision = Some(committed.revision));

@@ -133,6 +133,9 @@ pub trait Store: Send + Sync + 'static {
     /// Compares Kamailio's tables with the configuration, and writes them anew if they differ. Whether they did.
     fn check_kamailio(&self, capacity: Capacity) -> Answer<'_, bool>;
 
+    /// Writes something that changes nothing, to learn whether anything can be written.
+    fn try_write(&self) -> Answer<'_, ()>;
+
     /// One account.
     fn account(&self, id: String) -> Answer<'_, Option<Placed<Account>>>;
 

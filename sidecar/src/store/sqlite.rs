@@ -189,6 +189,11 @@ impl Store for SqliteStore {
         self.run(move |db| kamailio::check(db, capacity))
     }
 
+    fn try_write(&self) -> Answer<'_, ()> {
+        // A row that is set to what it is goes to the disk all the same.
+        self.run(|db| Ok(db.execute("UPDATE kamailio_load SET row_count = row_count", []).map(drop)?))
+    }
+
     fn account(&self, id: String) -> Answer<'_, Option<Placed<Account>>> {
         self.read(move |db| configuration::account(db, &id))
     }
