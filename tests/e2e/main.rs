@@ -3,6 +3,7 @@
 //! A test must never pass because something was slow, absent or not looked at: it waits for what should be, and asserts
 //! what must not be.
 
+mod control;
 mod endings;
 mod fail_modes;
 mod gateways;
@@ -12,5 +13,6 @@ mod menu;
 mod panics;
 mod reload;
 mod scenarios;
+mod secrets;
 mod sip_rules;
 mod stock_tables;

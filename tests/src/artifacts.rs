@@ -35,6 +35,14 @@ pub fn trunkd() -> Result<PathBuf> {
     existing(target().join("release/trunkd"))
 }
 
+/// The released command line.
+///
+/// # Errors
+/// It has not been built.
+pub fn trunkctl() -> Result<PathBuf> {
+    existing(target().join("release/trunkctl"))
+}
+
 /// The released Kamailio module.
 ///
 /// # Errors

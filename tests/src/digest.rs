@@ -5,7 +5,9 @@
 use anyhow::{Context, Result};
 use md5::{Digest as _, Md5};
 
-fn hash(text: &str) -> String {
+/// MD5 of a text in hexadecimal digits; of `user:realm:password` it is HA1.
+#[must_use]
+pub fn hash(text: &str) -> String {
     Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,4 +1,4 @@
-//! The little HTTP that the harness speaks: one GET, and reading one request.
+//! The little HTTP that the harness speaks: one request out, one request in.
 //!
 //! It must never share code with the product's HTTP: both sides of a wire should not have the same idea of it by descent.
 
@@ -53,9 +53,26 @@ pub fn read_request(stream: &mut BufReader<TcpStream>) -> Result<Option<Request>
 /// # Errors
 /// Nobody answers, or not in HTTP.
 pub fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
+    send(address, "GET", path, &[], "")
+}
+
+/// Sends a request with these header fields and this body: the answer's status and text.
+///
+/// # Errors
+/// Nobody answers, or not in HTTP.
+pub fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}");
+    stream.write_all(format!("{head}Content-Length: {length}\r\n\r\n{body}").as_bytes())?;
     let mut stream = BufReader::new(stream);
     let Some((line, headers)) = read_head(&mut stream)? else { bail!("{path}: no answer") };
     let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).context("a status line")?;

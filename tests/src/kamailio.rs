@@ -81,7 +81,14 @@ pub fn prepare(places: &Places) -> Result<()> {
 /// # Errors
 /// sqlite3 refuses the question.
 pub fn ask_dialogs(places: &Places, sql: &str) -> Result<String> {
-    let database = dialog_database(places);
+    ask_database(&dialog_database(places), sql)
+}
+
+/// Answers of any database, as sqlite3 prints them.
+///
+/// # Errors
+/// sqlite3 refuses the question.
+pub fn ask_database(database: &Path, sql: &str) -> Result<String> {
     let out = Command::new("sqlite3")
         .args(["-readonly", "-cmd", ".timeout 5000"])
         .arg(database)

@@ -5,6 +5,7 @@
 //! mistake in the product cannot agree with itself here. It waits for conditions, never for time to pass, and ends only
 //! processes that it started.
 
+pub mod api;
 pub mod artifacts;
 pub mod child;
 pub mod digest;

@@ -64,6 +64,18 @@ pub fn add_section(places: &Places, text: &str) -> Result<()> {
     fs::write(config(places), before + text).context("writing trunkd.toml")
 }
 
+/// Gives `name` of [`ROOM`] another size; Kamailio needs the same as `SHM_…`.
+///
+/// # Errors
+/// The configuration cannot be written.
+pub fn set_room(places: &Places, name: &str, size: u32) -> Result<()> {
+    let before = fs::read_to_string(config(places))?;
+    let old = ROOM.iter().find(|(known, _)| *known == name).context("a name of ROOM")?.1;
+    let after = before.replacen(&format!("\n{name} = {old}\n"), &format!("\n{name} = {size}\n"), 1);
+    anyhow::ensure!(after != before, "{name} is not in trunkd.toml");
+    fs::write(config(places), after).context("writing trunkd.toml")
+}
+
 /// The configuration file.
 #[must_use]
 pub fn config(places: &Places) -> PathBuf {
