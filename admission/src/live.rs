@@ -24,6 +24,7 @@ pub use calls::{CallView, Ending};
 pub(crate) use count::CountWord;
 pub(crate) use layout::Capacity;
 pub(crate) use lines::Line;
+pub use lines::LineView;
 pub use process::Totals;
 pub use recount::Recount;
 pub use slots::{CallKey, SlotRef, SlotState};

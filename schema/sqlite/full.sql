@@ -173,6 +173,9 @@ CREATE TABLE calls (
 ) STRICT;
 
 CREATE INDEX calls_open ON calls (start_ms) WHERE end_ms IS NULL;
+CREATE INDEX calls_by_trunk ON calls (trunk_id, allowed, start_ms);
+CREATE INDEX calls_by_account ON calls (account_id, allowed, start_ms);
+CREATE INDEX calls_by_time ON calls (allowed, start_ms);
 
 -- Every event of every call, in the order it was written down, whether or not anybody is told.
 CREATE TABLE events (

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api;
 use crate::change;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
@@ -95,9 +96,12 @@ impl Daemon {
         let client = config.kamailio.client(&shm, config.publish.group);
         let keeper = keeper(&config, client.as_ref(), &store, writer.stored(), &clock, &metrics, &status);
         let store_watch = writer.clone();
+        // Before the first image, so that it has the revision that is stored.
+        api::first_token(&writer, &config.state_dir).await.context("making the first token of the API")?;
+        let api_settings = config.api;
         let deps = reload::Deps {
             path,
-            writer,
+            writer: writer.clone(),
             store: Arc::clone(&store),
             webhooks,
             wakes: wakes.clone(),
@@ -107,6 +111,27 @@ impl Daemon {
             log,
         };
         let (reloader, reload) = Reloader::start(deps, Loaded { config, problems }, &mut publishing).await?;
+        // What is in force, whatever the files say: domains are parts of what passwords were hashed with.
+        let names = store.node().await.context("reading the node")?.map(|node| api::Names::from(&node));
+        let names = names.context("no node is configured")?;
+        let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let used = Arc::new(api::Used::default());
+        let api = api::router(api::Deps {
+            settings: api_settings,
+            names,
+            shm: shm.clone(),
+            store: Arc::clone(&store),
+            writer,
+            kamailio: client.clone(),
+            webhooks: webhook_settings.clone(),
+            status: Arc::clone(&status),
+            metrics: metrics.clone(),
+            clock: Arc::clone(&clock),
+            used: Arc::clone(&used),
+            reload: reload.clone(),
+            tracker: tracker.clone(),
+            stop: stop.clone(),
+        });
         let (finds, lost) = mpsc::channel(1);
         let lookout = client.map(|client| Lookout::new(client, events::LOOK_EVERY, metrics.clone(), finds));
         let ingest = events::Deps {
@@ -127,10 +152,10 @@ impl Daemon {
         let server = Server::new(
             listener,
             http::Deps { status: Arc::clone(&status), metrics, store: Arc::clone(&store) },
+            api,
         );
 
-        let (stop, failed, tracker) =
-            (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let failed = CancellationToken::new();
         let spawn = |name, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
             shutdown::spawn(&tracker, &stop, &failed, name, task);
         };
@@ -148,6 +173,7 @@ impl Daemon {
                 "there is no kamailio.rpc_socket: a call that loses its dialog keeps its slot until Kamailio's next start"
             ),
         }
+        spawn("tokens", Box::pin(used.run(Arc::clone(&store), stop.clone())));
         spawn("http", Box::pin(server.run(stop.clone())));
         Ok(Daemon { address, status, store, reload, stop, failed, tracker, grace })
     }
@@ -257,6 +283,9 @@ fn warn_of_dangers(config: &Config) {
     }
     if webhooks.url.allow_http {
         tracing::warn!("webhooks.dangerous_allow_http is on: for development only");
+    }
+    if config.api.allow_private_sources {
+        tracing::warn!("node.dangerous_allow_private_sources is on: for development only");
     }
     const PROMISED: Duration = Duration::from_secs(76 * 3600);
     if webhooks.schedule.attempts() < 12 || webhooks.schedule.shortest() < PROMISED {

@@ -19,7 +19,7 @@ use document::Document;
 use crate::domain::Provisioned;
 pub use crate::input::problem::Problem;
 use crate::input::problem::Problems;
-use crate::{logging, publish, webhook};
+use crate::{api, logging, publish, webhook};
 
 /// The commented default file; what it sets is the default of every key.
 pub const DEFAULT: &str = include_str!("../config.default.toml");
@@ -39,6 +39,8 @@ pub struct Config {
     pub state_group: Option<u32>,
     /// Where HTTP listens.
     pub listen: SocketAddr,
+    /// What the API allows.
+    pub api: api::Settings,
     /// Directory of the trunk files.
     pub trunk_files: Option<PathBuf>,
     /// The Kamailio beside us.

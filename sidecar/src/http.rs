@@ -1,10 +1,11 @@
-//! The HTTP side: health, readiness and metrics now, the API later. Bounded in body, time and connections.
+//! The HTTP side: health, readiness and metrics for everybody, and the API. Bounded in body, time and connections.
 //!
-//! Must never touch shared memory and never wait for anything but the store.
+//! Must never wait for Kamailio to say how we are.
 
 mod connections;
 mod health;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +23,9 @@ use crate::store::Store;
 
 pub use connections::{HEADER_TIMEOUT, LAST_REQUESTS, MAX_CONNECTIONS};
 
-/// Largest request body, in bytes.
-const MAX_BODY_BYTES: usize = 1 << 20;
-/// Longest time for one request.
+/// Largest request body outside the API, which has a limit of its own.
+const MAX_BODY_BYTES: usize = 1 << 10;
+/// Longest time for one request outside the API.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the handlers need.
@@ -38,16 +39,21 @@ pub struct Deps {
     pub store: Arc<dyn Store>,
 }
 
+/// Where a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
 /// The server.
 pub struct Server {
     listener: TcpListener,
     deps: Deps,
+    api: Router,
 }
 
 impl Server {
     /// A server on a socket that is bound already, so that its address is known.
-    pub fn new(listener: TcpListener, deps: Deps) -> Server {
-        Server { listener, deps }
+    pub fn new(listener: TcpListener, deps: Deps, api: Router) -> Server {
+        Server { listener, deps, api }
     }
 
     /// Serves until `stop`, then finishes what was asked, within [`LAST_REQUESTS`].
@@ -58,7 +64,8 @@ impl Server {
             .route("/metrics", get(health::metrics))
             .with_state(self.deps)
             .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
-            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT));
+            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
+            .merge(self.api);
         connections::serve(self.listener, router, stop).await;
     }
 }

@@ -9,6 +9,7 @@
 //! Must never be needed for a call: while the daemon is away, Kamailio goes on with the last image.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod app;
 pub mod call;
 pub mod change;
@@ -23,11 +24,9 @@ mod crash;
 pub mod ctl;
 pub mod difference;
 pub mod domain;
-#[expect(dead_code, reason = "the HTTP API will read with it, too")]
 mod edit;
 pub mod events;
 pub mod http;
-#[expect(dead_code, reason = "the HTTP API will read with it, too")]
 mod input;
 pub mod kamailio;
 pub mod live;

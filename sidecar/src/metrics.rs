@@ -26,6 +26,7 @@ pub struct Metrics {
     pub last_reload_good: IntGauge,
     pub publish_failures: IntCounter,
     pub store_errors: IntCounterVec,
+    pub api_requests: IntCounterVec,
     pub module_attached: IntGauge,
     pub live_calls: IntGauge,
     pub module_panics: IntGauge,
@@ -78,6 +79,11 @@ impl Metrics {
                 "trunkline_store_errors_total",
                 "Store errors, by what was tried.",
                 &["task"],
+            )?,
+            api_requests: list.counters(
+                "trunkline_api_requests_total",
+                "Requests to the API, by the class of their answer.",
+                &["class"],
             )?,
             module_attached: list
                 .gauge("trunkline_module_attached", "1 while the module's shared memory is attached.")?,

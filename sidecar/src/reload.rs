@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use crate::change::{self, Write, Writer};
 use crate::clock::Clock;
@@ -72,8 +73,9 @@ pub enum Error {
 }
 
 /// What a reload came to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Reload)]
 pub struct Report {
     /// `good`, `unchanged`, `refused`, `planned` or [`STORED`].
     pub result: &'static str,

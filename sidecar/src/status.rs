@@ -5,6 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::Millis;
 
@@ -13,7 +14,7 @@ use crate::domain::Millis;
 pub struct Status(Mutex<State>);
 
 /// Its words.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct State {
     /// Generation of the image in force; `None` before the first.
@@ -39,7 +40,7 @@ pub struct State {
 }
 
 /// What Kamailio holds of one table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TableStatus {
     /// Which table.
@@ -56,7 +57,7 @@ pub struct TableStatus {
 }
 
 /// One of Kamailio's processes. One that judges no calls stays with an old generation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Worker {
     /// Kamailio's number of it.
@@ -68,7 +69,7 @@ pub struct Worker {
 }
 
 /// A reload's result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reload {
     /// When it ended, RFC 3339.

@@ -14,11 +14,11 @@ use std::pin::Pin;
 use trunk_admission::model::Table;
 use uuid::Uuid;
 
-use crate::domain::{Account, AuditEntry, IdempotencyRecord, ManagedBy, Millis, Token};
+use crate::domain::{Account, AuditEntry, IdempotencyRecord, ManagedBy, Millis, Node, Token};
 use crate::kamailio::mark;
 use crate::kamailio::preflight::Refusal;
 use crate::publish::Capacity;
-pub use lists::{AuditFilter, Listed, Page, TrunkFilter};
+pub use lists::{AuditFilter, CallFilter, Listed, Page, Recent, TrunkFilter};
 pub use rows::{
     AttemptRecord, Backlog, Batch, CallRecord, Delivery, Due, EndpointId, Orphan, Placed, PlacedTrunk,
     Snapshot, Then, Written,
@@ -136,6 +136,9 @@ pub trait Store: Send + Sync + 'static {
     /// Writes something that changes nothing, to learn whether anything can be written.
     fn try_write(&self) -> Answer<'_, ()>;
 
+    /// The node, if anything was configured yet.
+    fn node(&self) -> Answer<'_, Option<Node>>;
+
     /// One account.
     fn account(&self, id: String) -> Answer<'_, Option<Placed<Account>>>;
 
@@ -186,6 +189,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends calls as `UNKNOWN`, `reconciled`. One that has ended is left alone.
     fn reconcile(&self, orphans: Vec<Orphan>, now_ms: Millis) -> Answer<'_, Written>;
+
+    /// How many attempts there were since `since_ms`, and the last that were refused, at most `limit`.
+    fn recent_calls(&self, filter: CallFilter, since_ms: Millis, limit: u32) -> Answer<'_, Recent>;
 
     /// Enabled endpoints that have anything pending.
     fn endpoints_with_work(&self) -> Answer<'_, Vec<EndpointId>>;

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::store::{EndpointId, Store};
-pub use guard::UrlRules;
+pub use guard::{MAX_URL_BYTES, UrlRules};
 
 /// How often the store is asked who has work, in case a wake-up was lost to a failing store.
 const RESCAN: Duration = Duration::from_secs(60);

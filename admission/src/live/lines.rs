@@ -134,6 +134,11 @@ impl Live {
         words.filter(|word| word.fitness(now.mono_ns / 1_000_000) != Fitness::Up).count() as u32
     }
 
+    /// How a gateway may be used at this time; `None` beyond the capacity.
+    pub fn gateway_fitness(&self, gateway: u32, now: Now) -> Option<Fitness> {
+        self.health(gateway).map(|word| word.fitness(now.mono_ns / 1_000_000))
+    }
+
     pub(crate) fn health_word(&self, gateway: u32) -> Option<&AtomicU64> {
         let at = self.offsets.health + gateway as usize;
         (gateway < self.capacity.gateways).then(|| &self.map.shared_words()[at])

@@ -3,6 +3,7 @@
 //! Each part's settings are built here, so the parts themselves know nothing of files.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::input::section::Section;
 use crate::publish::Capacity;
 use crate::webhook::UrlRules;
 use crate::webhook::retry::Schedule;
-use crate::{edit, logging, publish, webhook};
+use crate::{api, edit, logging, publish, webhook};
 
 /// What the main file says, as far as it could be read.
 pub(super) struct MainFile {
@@ -30,6 +31,8 @@ pub(super) struct MainFile {
     state_dir: Option<PathBuf>,
     state_group: Option<u32>,
     listen: Option<SocketAddr>,
+    api_limits: Option<api::Limits>,
+    allow_private_sources: bool,
     pub(super) trunk_files: Option<PathBuf>,
     kamailio: Option<crate::kamailio::Settings>,
     webhooks: Option<webhook::Settings>,
@@ -60,6 +63,8 @@ pub(super) fn read(top: Section<'_>) -> MainFile {
         listen: api.parsed_required("listen", |text| {
             text.parse::<SocketAddr>().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080")
         }),
+        api_limits: api_limits(&api),
+        allow_private_sources: node.flag("dangerous_allow_private_sources", false),
         trunk_files: files.parsed("trunks", path),
         kamailio: super::kamailio::read(top.section("kamailio")),
         webhooks: webhooks(top.section("webhooks")),
@@ -95,6 +100,10 @@ impl MainFile {
             state_dir: self.state_dir?,
             state_group: self.state_group,
             listen: self.listen?,
+            api: api::Settings {
+                limits: self.api_limits?,
+                allow_private_sources: self.allow_private_sources,
+            },
             trunk_files: self.trunk_files,
             kamailio: self.kamailio?,
             webhooks: self.webhooks?,
@@ -103,6 +112,16 @@ impl MainFile {
             provisioned: Provisioned { node, accounts, trunks },
         })
     }
+}
+
+fn api_limits(section: &Section<'_>) -> Option<api::Limits> {
+    let count = |key| section.integer(key, 1..=1_000_000).and_then(|count| NonZeroU32::new(count as u32));
+    let (token, token_burst) = (count("token_rate"), count("token_burst"));
+    let (address, address_burst) = (count("address_rate"), count("address_burst"));
+    Some(api::Limits {
+        token: api::Rate { per_second: token?, burst: token_burst? },
+        address: api::Rate { per_second: address?, burst: address_burst? },
+    })
 }
 
 fn webhooks(section: Section<'_>) -> Option<webhook::Settings> {

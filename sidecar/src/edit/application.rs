@@ -55,6 +55,10 @@ pub(crate) fn application(section: &Section<'_>, app: &mut Trunk, rules: Rules<'
         section.too_many("allowedSourceIps", sources.len(), MAX_SOURCES);
     }
     let sources = sources.map(|sources| sources.into_iter().map(IpNet::V4).collect::<Vec<_>>());
+    if enable.is_none() && section.has("inboundSipCallsEnabled") {
+        // Neither true nor false: reported, and nothing follows from it.
+        return None;
+    }
     if !enable.unwrap_or(app.inbound_user.is_some()) {
         for (key, given) in [
             ("passwordAuthEnabled", password == Some(true)),

@@ -4,10 +4,11 @@
 //! [`HEADER_TIMEOUT`], nor the process from stopping.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -17,6 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tower_layer::Layer as _;
+
+use super::Peer;
 
 /// Most connections at once. Further ones wait in the socket's backlog.
 pub const MAX_CONNECTIONS: usize = 256;
@@ -34,9 +38,9 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let mut connections = JoinSet::new();
-    while let Some((stream, permit)) = stop.run_until_cancelled(next(&listener, &slots)).await {
+    while let Some((stream, peer, permit)) = stop.run_until_cancelled(next(&listener, &slots)).await {
         while connections.try_join_next().is_some() {}
-        let service = TowerToHyperService::new(router.clone());
+        let service = TowerToHyperService::new(Extension(Peer(peer)).layer(router.clone()));
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
         connections.spawn(async move {
             // What goes wrong on a connection is its client's concern.
@@ -53,13 +57,16 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
 }
 
 /// The next connection. Its permit comes first: what cannot be served is not accepted either.
-async fn next(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn next(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     let Ok(permit) = Arc::clone(slots).acquire_owned().await else {
         return std::future::pending().await; // nobody closes it
     };
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok((stream, peer)) => return (stream, peer, permit),
             Err(error) if of_client(error.kind()) => {}
             Err(error) => {
                 tracing::error!(%error, "accepting an HTTP connection");

@@ -17,11 +17,17 @@ pub(super) fn check(path: &Path, old: &Config, new: Config) -> Result<Config, Ve
 }
 
 /// Every such key, and whether it differs.
-fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 17] {
+fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 23] {
     let (old_node, new_node) = (&old.provisioned.node, &new.provisioned.node);
+    let (old_api, new_api) = (old.api.limits, new.api.limits);
     let (old_room, new_room) = (old.publish.capacity, new.publish.capacity);
     [
         ("node.base_domain", old_node.base_domain != new_node.base_domain),
+        ("node.inbound_host", old_node.inbound_host != new_node.inbound_host),
+        (
+            "node.dangerous_allow_private_sources",
+            old.api.allow_private_sources != new.api.allow_private_sources,
+        ),
         ("shm.dir", old.publish.dir != new.publish.dir),
         ("shm.group", old.publish.group != new.publish.group),
         ("shm.trunks", old_room.trunks != new_room.trunks),
@@ -30,6 +36,10 @@ fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 17] {
         ("state.dir", old.state_dir != new.state_dir),
         ("state.group", old.state_group != new.state_group),
         ("api.listen", old.listen != new.listen),
+        ("api.token_rate", old_api.token.per_second != new_api.token.per_second),
+        ("api.token_burst", old_api.token.burst != new_api.token.burst),
+        ("api.address_rate", old_api.address.per_second != new_api.address.per_second),
+        ("api.address_burst", old_api.address.burst != new_api.address.burst),
         ("kamailio.rpc_socket", old.kamailio.rpc_socket != new.kamailio.rpc_socket),
         ("kamailio.reload", old.kamailio.tables != new.kamailio.tables),
         ("kamailio.max_subnets", old.kamailio.max_subnets != new.kamailio.max_subnets),

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 use trunk_admission::live::Live;
+use utoipa::ToSchema;
 
 use super::Refused;
 use crate::change::Session;
@@ -16,8 +17,9 @@ use crate::store::{Change, Page, StoreError, TrunkFilter};
 const MAX_LINES: usize = 100;
 
 /// A plan for people.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ReloadPlan)]
 pub struct Outline {
     /// How many things are new.
     pub added: usize,

@@ -4,6 +4,8 @@
 
 use trunk_admission::model::Kind;
 
+use crate::call::Call;
+
 use crate::domain::ManagedBy;
 
 /// Which part of a list.
@@ -49,4 +51,24 @@ pub struct AuditFilter {
     pub object: Option<(String, String)>,
     /// Of which revision.
     pub revision: Option<i64>,
+}
+
+/// Which calls; what is `None` does not matter. At most one of the two counts: a trunk is narrower than its account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallFilter {
+    /// Of which trunk or application.
+    pub trunk: Option<String>,
+    /// Of whose trunks.
+    pub account: Option<String>,
+}
+
+/// What happened just now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recent {
+    /// Attempts that were admitted.
+    pub admitted: i64,
+    /// Attempts that were refused.
+    pub refused: i64,
+    /// The last refused ones of any time, newest first.
+    pub refusals: Vec<Call>,
 }

@@ -29,10 +29,11 @@ use trunk_admission::model::Table;
 use uuid::Uuid;
 
 use super::{
-    Answer, AttemptRecord, AuditFilter, Backlog, Batch, Committed, Due, EndpointId, Listed, Managed, Orphan,
-    Page, Placed, PlacedTrunk, Snapshot, Store, StoreError, Terms, TrunkFilter, Write, Written,
+    Answer, AttemptRecord, AuditFilter, Backlog, Batch, CallFilter, Committed, Due, EndpointId, Listed,
+    Managed, Orphan, Page, Placed, PlacedTrunk, Recent, Snapshot, Store, StoreError, Terms, TrunkFilter,
+    Write, Written,
 };
-use crate::domain::{Account, AuditEntry, IdempotencyRecord, Millis, Token};
+use crate::domain::{Account, AuditEntry, IdempotencyRecord, Millis, Node, Token};
 use crate::kamailio::mark as kamailio_mark;
 use crate::publish::Capacity;
 use crate::table::TableError;
@@ -194,6 +195,10 @@ impl Store for SqliteStore {
         self.run(|db| Ok(db.execute("UPDATE kamailio_load SET row_count = row_count", []).map(drop)?))
     }
 
+    fn node(&self) -> Answer<'_, Option<Node>> {
+        self.read(configuration::node)
+    }
+
     fn account(&self, id: String) -> Answer<'_, Option<Placed<Account>>> {
         self.read(move |db| configuration::account(db, &id))
     }
@@ -266,6 +271,10 @@ impl Store for SqliteStore {
 
     fn reconcile(&self, orphans: Vec<Orphan>, now_ms: Millis) -> Answer<'_, Written> {
         self.run(move |db| ingest::reconcile(db, &orphans, now_ms))
+    }
+
+    fn recent_calls(&self, filter: CallFilter, since_ms: Millis, limit: u32) -> Answer<'_, Recent> {
+        self.read(move |db| calls::recent(db, &filter, since_ms, limit))
     }
 
     fn endpoints_with_work(&self) -> Answer<'_, Vec<EndpointId>> {

@@ -40,6 +40,22 @@ impl Running {
         Running::spawn(trunkd(&["run", "--config"]).arg(site.main()).env(name, value))
     }
 
+    /// As [`Running::start`], so that a file which may grow no further is an error and not a signal.
+    pub(crate) fn start_with_limits(site: &Site) -> (Running, String) {
+        let mut command = Command::new("sh");
+        let script = "trap '' XFSZ; exec \"$0\" run --config \"$1\"";
+        command.args(["-c", script, env!("CARGO_BIN_EXE_trunkd")]);
+        Running::spawn(command.arg(site.main()))
+    }
+
+    /// Lets no file grow beyond `bytes`; `None` takes the limit away.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--pid={}", self.0.id())).arg(format!("--fsize={limit}:"));
+        assert!(command.status().unwrap().success());
+    }
+
     /// Starts a command that becomes trunkd, and reads its ready line.
     pub(crate) fn spawn(command: &mut Command) -> (Running, String) {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

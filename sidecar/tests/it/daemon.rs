@@ -63,7 +63,7 @@ async fn a_good_change_is_put_in_force_and_a_bad_one_changes_nothing() {
     );
     let state = reload(&daemon).await;
     assert_eq!(state["lastReload"]["result"], "good");
-    assert_eq!((state["generation"].as_u64(), state["publishedRevision"].as_u64()), (Some(2), Some(2)));
+    assert_eq!((state["generation"].as_u64(), state["publishedRevision"].as_u64()), (Some(2), Some(3)));
 
     site.write("b.toml", "[[trunk]]\ntrunkId = \"third\"\n[[trunk]]\ntrunkId = \"Bad\"\nx = 1\n");
     let state = reload(&daemon).await;
@@ -109,7 +109,7 @@ async fn a_restart_goes_on_where_the_store_is() {
     start(&site).await.stop().await.unwrap();
     let daemon = start(&site).await;
     let state = ready(&daemon).await;
-    assert_eq!((state["generation"].as_u64(), state["publishedRevision"].as_u64()), (Some(2), Some(1)));
+    assert_eq!((state["generation"].as_u64(), state["publishedRevision"].as_u64()), (Some(2), Some(2)));
     daemon.stop().await.unwrap();
 }
 
@@ -138,7 +138,7 @@ async fn faulty_trunk_files_do_not_keep_the_stored_configuration_from_starting()
     assert_eq!((loaded.problems.len(), loaded.config.provisioned.trunks.len()), (2, 0));
     let daemon = Daemon::start(site.main(), loaded, None).await.unwrap();
     let state = ready(&daemon).await;
-    assert_eq!((state["ready"].as_bool(), state["publishedRevision"].as_u64()), (Some(true), Some(1)));
+    assert_eq!((state["ready"].as_bool(), state["publishedRevision"].as_u64()), (Some(true), Some(2)));
     assert_eq!(state["lastReload"]["result"], "refused");
     assert_eq!(state["lastReload"]["problems"].as_array().unwrap().len(), 2);
     let metrics = get(&daemon, "/metrics").await.1;
@@ -146,7 +146,7 @@ async fn faulty_trunk_files_do_not_keep_the_stored_configuration_from_starting()
         "trunkline_last_reload_good 0",
         "trunkline_reloads_total{result=\"refused\"} 1",
         "trunkline_trunks 1",
-        "trunkline_config_revision 1",
+        "trunkline_config_revision 2",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
     }
@@ -159,7 +159,7 @@ async fn faulty_trunk_files_do_not_keep_the_stored_configuration_from_starting()
     let state = reload(&daemon).await;
     assert_eq!(
         (state["lastReload"]["result"].as_str(), state["publishedRevision"].as_u64()),
-        (Some("good"), Some(2))
+        (Some("good"), Some(3))
     );
     daemon.stop().await.unwrap();
 }

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on says where it stopped"
 )]
 
+mod api;
 mod command;
 mod config;
 mod connections;

@@ -41,7 +41,7 @@ impl Site {
     pub(crate) fn write_main(&self, more: &str) {
         let dir = self.dir.path().display();
         let text = format!(
-            "[node]\nbase_domain = \"sip.example.net\"\n[shm]\ndir = \"{dir}/shm\"\ntrunks = 64\naccounts = 64\n\
+            "[node]\nbase_domain = \"sip.example.net\"\n[shm]\ndir = \"{dir}/shm\"\ntrunks = 1024\naccounts = 64\n\
              gateways = 64\n[state]\ndir = \"{dir}/state\"\n[api]\nlisten = \"127.0.0.1:0\"\n[files]\n\
              trunks = \"{dir}/trunks\"\n[webhooks]\ndangerous_allow_private_addresses = true\n\
              dangerous_allow_http = true\n{more}\n"

@@ -8,12 +8,40 @@ use super::text::{self, damaged, get};
 use crate::call::status::Status;
 use crate::call::{Call, party_from_name, party_name};
 use crate::domain::{Millis, kind_name};
-use crate::store::StoreError;
+use crate::store::{CallFilter, Recent, StoreError};
 
 pub(super) fn load(db: &Transaction<'_>, id: Uuid) -> Result<Option<Call>, StoreError> {
     let mut select = db.prepare_cached("SELECT * FROM calls WHERE call_id = ?1")?;
     let mut rows = select.query([id.as_bytes()])?;
     rows.next()?.map(|row| read(row, id)).transpose()
+}
+
+/// What happened just now. Each part is a look into one index.
+pub(super) fn recent(
+    db: &Transaction<'_>,
+    filter: &CallFilter,
+    since_ms: Millis,
+    limit: u32,
+) -> Result<Recent, StoreError> {
+    let (which, whose) = match (&filter.trunk, &filter.account) {
+        (Some(trunk), _) => ("trunk_id = ?1", trunk.as_str()),
+        (None, Some(account)) => ("account_id = ?1", account.as_str()),
+        (None, None) => ("?1 = ''", ""),
+    };
+    let count = |allowed: bool| -> Result<i64, StoreError> {
+        let sql = format!("SELECT count(*) FROM calls WHERE {which} AND allowed = ?2 AND start_ms >= ?3");
+        let count = db.prepare_cached(&sql)?.query_row(params![whose, allowed, since_ms], |row| row.get(0));
+        Ok(count?)
+    };
+    let sql = format!("SELECT * FROM calls WHERE {which} AND allowed = 0 ORDER BY start_ms DESC LIMIT ?2");
+    let mut select = db.prepare_cached(&sql)?;
+    let mut rows = select.query(params![whose, limit])?;
+    let mut refusals = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: [u8; 16] = row.get("call_id")?;
+        refusals.push(read(row, Uuid::from_bytes(id))?);
+    }
+    Ok(Recent { admitted: count(true)?, refused: count(false)?, refusals })
 }
 
 fn read(row: &Row<'_>, id: Uuid) -> Result<Call, StoreError> {

@@ -10,6 +10,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0001_initial.sql", include_str!("../../../../schema/sqlite/0001_initial.sql")),
     ("0002_control_plane.sql", include_str!("../../../../schema/sqlite/0002_control_plane.sql")),
     ("0003_kamailio.sql", include_str!("../../../../schema/sqlite/0003_kamailio.sql")),
+    ("0004_recent_calls.sql", include_str!("../../../../schema/sqlite/0004_recent_calls.sql")),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

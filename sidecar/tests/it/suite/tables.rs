@@ -82,8 +82,8 @@ pub(crate) async fn a_disabled_account_takes_its_trunks_rows_away(place: &dyn Pl
 pub(crate) async fn another_node_makes_all_rows_anew(place: &dyn Place) {
     let store = place.open().await;
     let done = start(&*store).await;
-    let elsewhere = Node { region: "JP".parse::<Region>().unwrap(), ..node() };
-    for (revision, node) in [(2, elsewhere), (3, Node { inbound_host: "x.example.net".into(), ..node() })] {
+    let in_region = |name: &str| Node { region: name.parse::<Region>().unwrap(), ..node() };
+    for (revision, node) in [(2, in_region("JP")), (3, in_region("US"))] {
         write(&*store, revision, vec![Change::PutNode(node.clone())]).await.unwrap();
         let found = store.kamailio().await.unwrap().load;
         assert_eq!(found, wanted(&node, true, &done.effects), "{node:?}");
