@@ -81,7 +81,7 @@ impl Worker {
 
     fn work(&mut self, job: Job) {
         let (revision, published, done) = match job {
-            Job::Whole { table, done } => (table.revision.cast_signed(), self.whole(&table), done),
+            Job::Whole { table, done } => (table.revision.cast_signed(), self.whole(table), done),
             Job::Changes { revision, effects, reused, done } => {
                 (revision, self.changes(revision, effects, &reused), done)
             }
@@ -97,8 +97,8 @@ impl Worker {
         let _ = done.send(published);
     }
 
-    fn whole(&mut self, table: &Table) -> Result<Published, Error> {
-        Ok(self.publisher.publish(table, self.live.get())?)
+    fn whole(&mut self, table: Table) -> Result<Published, Error> {
+        Ok(self.publisher.publish_owned(table, self.live.get())?)
     }
 
     fn changes(
