@@ -108,20 +108,20 @@ static VARIABLES: Shared<[sys::_pv_export; 2]> = Shared([
 ]);
 
 static RPCS: Shared<[sys::rpc_export; 3]> = Shared([
-    sys::rpc_export {
-        name: c"trunk.status".as_ptr(),
-        function: Some(rpc_status),
-        doc_str: (&raw const RPC_STATUS_DOC).cast_mut().cast(),
-        flags: 0,
-    },
-    sys::rpc_export {
-        name: c"trunk.suspects".as_ptr(),
-        function: Some(rpc_suspects),
-        doc_str: (&raw const RPC_SUSPECTS_DOC).cast_mut().cast(),
-        flags: 0,
-    },
+    question(c"trunk.status", rpc_status, &RPC_STATUS_DOC),
+    question(c"trunk.suspects", rpc_suspects, &RPC_SUSPECTS_DOC),
     sys::rpc_export { name: ptr::null(), function: None, doc_str: ptr::null_mut(), flags: 0 },
 ]);
+
+const fn question(
+    name: &'static CStr,
+    function: unsafe extern "C" fn(*mut sys::rpc_t, *mut c_void),
+    doc: &'static Shared<[*const c_char; 2]>,
+) -> sys::rpc_export {
+    let doc_str = (&raw const *doc).cast_mut().cast();
+    sys::rpc_export { name: name.as_ptr(), function: Some(function), doc_str, flags: 0 }
+}
+
 static RPC_STATUS_DOC: Shared<[*const c_char; 2]> =
     Shared([c"Generation, calls, slots, ring and counters of the shared memory.".as_ptr(), ptr::null()]);
 
