@@ -61,9 +61,9 @@ impl Trouble {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(TRY_AGAIN) => {}
             }
-            if *is_there.borrow() {
-                // What is wrong was told when it was noticed.
-                let _ = self.of_write(store.try_write().await);
+            // What is wrong was told when it was noticed, and counts once.
+            if *is_there.borrow() && store.try_write().await.is_ok() {
+                let _ = self.of_write(Ok(()));
             }
         }
     }

@@ -14,6 +14,11 @@ fn trunkd(arguments: &[&str]) -> Command {
     command
 }
 
+/// The address in a ready line.
+pub(crate) fn api_of(ready: &str) -> &str {
+    ready.split_once("api=").unwrap_or_else(|| panic!("{ready:?}")).1.split(' ').next().unwrap()
+}
+
 fn check(site: &Site) -> Output {
     trunkd(&["check-config", "--config"]).arg(site.main()).output().unwrap()
 }

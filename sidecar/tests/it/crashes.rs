@@ -3,6 +3,7 @@
 //!
 //! Built with the feature `crash-points` only.
 
+use std::fs;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
@@ -15,7 +16,8 @@ use trunkd::kamailio::rows::{Address, Destination, MARK_GROUP, MARK_SET, Place};
 use trunkd::store::sqlite::SqliteStore;
 use trunkd::store::{Page, Snapshot, Store};
 
-use crate::command::Running;
+use crate::api::{Caller, admin_token, with_json};
+use crate::command::{Running, api_of};
 use crate::daemon::get_at;
 use crate::kamailio_fake::Fake;
 use crate::ring::module;
@@ -50,6 +52,23 @@ fn publishing() -> impl Iterator<Item = &'static str> {
     crash::POINTS.iter().copied().filter(each_time).filter(move |name| !at_open.contains(name))
 }
 
+/// Revision of `OLD`, after that of the first token.
+const OLD_REVISION: i64 = 2;
+
+/// A state directory as a first start with `OLD` leaves it.
+struct Template(Site);
+
+impl Template {
+    fn new() -> Template {
+        let site = Site::new();
+        site.write("a.toml", OLD);
+        let (mut running, ready) = Running::start(&site);
+        running.signal(Signal::SIGTERM);
+        assert!(ready.starts_with("trunkd ready") && !running.died(), "{}", running.last_words());
+        Template(site)
+    }
+}
+
 /// A site where `OLD` is in force in the store, and a Kamailio that holds its tables.
 struct Scene {
     site: Site,
@@ -57,7 +76,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new() -> Scene {
+    fn new(template: &Template) -> Scene {
         let site = Site::new();
         let fake = Fake::start(site.main().parent().unwrap());
         let socket = fake.socket.display();
@@ -65,9 +84,12 @@ impl Scene {
             "[kamailio]\nrpc_socket = \"{socket}\"\nreload = [\"address\", \"dispatcher\"]\nreload_delta_s = 0\n"
         ));
         site.write("a.toml", OLD);
-        let store = site.store().await;
-        store.check_kamailio(site.load().publish.capacity).await.unwrap();
-        store.close().await.unwrap();
+        let state = site.database().parent().unwrap().to_owned();
+        fs::create_dir(&state).unwrap();
+        for entry in fs::read_dir(template.0.database().parent().unwrap()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), state.join(entry.file_name())).unwrap();
+        }
         let mut scene = Scene { site, fake };
         scene.kamailio_reads();
         scene.fake.restart();
@@ -88,7 +110,8 @@ impl Scene {
         assert!(!store.check_kamailio(room).await.unwrap(), "the tables are those of the store");
         let audit = store.list_audit(Default::default(), Page::ALL).await.unwrap();
         assert!(audit.objects.iter().all(|entry| entry.revision <= snapshot.revision));
-        assert_eq!(audit.total, if snapshot.revision == 1 { 4 } else { 8 }, "its audit rows and no more");
+        let wanted = if snapshot.revision == OLD_REVISION { 5 } else { 9 };
+        assert_eq!(audit.total, wanted, "its audit rows and no more");
         store.close().await.unwrap();
         snapshot
     }
@@ -119,8 +142,7 @@ fn rows(database: &Path) -> (Vec<Address>, Vec<Destination>) {
 
 /// What `/readyz` says of the daemon that has said `ready`.
 async fn readyz(ready: &str) -> serde_json::Value {
-    let api = ready.split_once("api=").unwrap().1.split(' ').next().unwrap();
-    serde_json::from_str(&get_at(api, "/readyz").await.1).unwrap()
+    serde_json::from_str(&get_at(api_of(ready), "/readyz").await.1).unwrap()
 }
 
 fn explain(shm: &Path, trunk: &str, source: &str) -> Explanation {
@@ -138,7 +160,7 @@ fn explain(shm: &Path, trunk: &str, source: &str) -> Explanation {
 
 /// What the image in force says is what the store says.
 fn compare(shm: &Path, stored: &Snapshot, about: &str) {
-    let new = stored.revision == 2;
+    let new = stored.revision > OLD_REVISION;
     let [old_source, new_source, comes, goes] = [
         explain(shm, "stays", "192.0.2.1"),
         explain(shm, "stays", "192.0.2.2"),
@@ -161,21 +183,18 @@ fn compare(shm: &Path, stored: &Snapshot, about: &str) {
 }
 
 /// One death and what comes after it.
-async fn die_at(point: &'static str, hit: u32, is_new: bool) {
+async fn die_at(template: &Template, point: &'static str, hit: u32, is_new: bool) {
     let about = format!("{point}:{hit}");
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(template);
     let shm = scene.site.shm();
     let kamailio: Instance = module(&shm, 64);
     let (mut running, ready) = Running::start_with(&scene.site, crash::VARIABLE, &about);
     assert!(ready.starts_with("trunkd ready"), "{about}: {ready:?} {}", running.last_words());
     scene.site.write("a.toml", NEW);
     if point.starts_with("kamailio.") {
-        let meant = Site::new();
-        meant.write("a.toml", OLD);
-        drop(meant.store().await);
+        let meant = Scene::new(template).site;
         meant.write("a.toml", NEW);
         let store = meant.store().await;
-        store.check_kamailio(meant.load().publish.capacity).await.unwrap();
         store.close().await.unwrap();
         let (addresses, destinations) = rows(&meant.database());
         let mut state = scene.fake.state();
@@ -185,7 +204,7 @@ async fn die_at(point: &'static str, hit: u32, is_new: bool) {
     assert!(running.died(), "{about}: it came to its end otherwise: {}", running.last_words());
 
     let stored = scene.stored().await;
-    assert_eq!(stored.revision, if is_new { 2 } else { 1 }, "{about}");
+    assert_eq!(stored.revision, OLD_REVISION + i64::from(is_new), "{about}");
     let ids: Vec<_> = stored.trunks.iter().map(|placed| placed.item.id.as_str()).collect();
     assert_eq!(ids, if is_new { ["comes", "stays"] } else { ["goes", "stays"] }, "{about}");
     let wanted = trunkd::config::load(&scene.site.main()).unwrap().provisioned;
@@ -216,31 +235,32 @@ async fn die_at(point: &'static str, hit: u32, is_new: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_is_wholly_there_or_not_at_all_wherever_trunkd_dies() {
+    let template = Template::new();
     let committed = trunkd::crash::POINTS.iter().position(|name| *name == "write.committed").unwrap();
     for (index, point) in trunkd::crash::POINTS.iter().enumerate() {
-        // A start takes its turn to write too, and finds nothing to be written.
-        let hit = if *point == "write.begun" { 2 } else { 1 };
-        die_at(point, hit, index >= committed).await;
+        // A start takes its turn twice: for a first token, and for what files say. There is nothing to be written.
+        let hit = if *point == "write.begun" { 3 } else { 1 };
+        die_at(&template, point, hit, index >= committed).await;
     }
     // In the middle of its objects, and after the last.
     for hit in [2, 4] {
-        die_at("write.object", hit, false).await;
+        die_at(&template, "write.object", hit, false).await;
     }
     for point in publishing() {
-        die_at(point, 2, true).await;
+        die_at(&template, point, 2, true).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_death_the_same_walk_ends_in_the_new_state() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(&Template::new());
     let _kamailio = module(&scene.site.shm(), 64);
     let (mut running, ready) = Running::start(&scene.site);
     scene.site.write("a.toml", NEW);
     running.signal(Signal::SIGHUP);
     until("the change", async || {
         let state = readyz(&ready).await;
-        (state["publishedRevision"] == 2).then_some(())
+        (state["publishedRevision"] == OLD_REVISION + 1).then_some(())
     })
     .await;
     running.signal(Signal::SIGTERM);
@@ -248,4 +268,36 @@ async fn without_a_death_the_same_walk_ends_in_the_new_state() {
     let stored = scene.stored().await;
     compare(&scene.site.shm(), &stored, "no death");
     scene.kamailio_reads();
+}
+
+/// Whoever was cut off asks again under the same key, and what he asked for is there once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_repeated_after_a_death_is_done_once() {
+    let template = Template::new();
+    let points = trunkd::crash::POINTS.iter().copied().filter(|name| name.starts_with("write."));
+    for point in points {
+        let scene = Scene::new(&template);
+        let hit = if point == "write.begun" { 3 } else { 1 };
+        let about = format!("{point}:{hit}");
+        let (mut running, ready) = Running::start_with(&scene.site, crash::VARIABLE, &about);
+        let post = |ready: &str| {
+            let caller = Caller::at(api_of(ready), &admin_token(&scene.site));
+            let body = serde_json::json!({"name": "once", "credentials": [{"username": "u"}]});
+            let request = caller.request(reqwest::Method::POST, "/v1/trunks?wait=applied");
+            (with_json(request.header("idempotency-key", "k"), &body), caller)
+        };
+        let cut_off = post(&ready).0.send().await;
+        assert!(cut_off.is_err() && running.died(), "{about}: {}", running.last_words());
+
+        let (_running, ready) = Running::start(&scene.site);
+        let (request, caller) = post(&ready);
+        let again = caller.send(request).await.expect(201);
+        let all = caller.get("/v1/trunks").await.expect(200);
+        assert_eq!(all.body["meta"]["total"], 3, "{about}: {}", all.text);
+        let names = all.body["objects"].as_array().unwrap().iter();
+        let made: Vec<_> = names.filter(|trunk| trunk["name"] == "once").collect();
+        assert_eq!(made.len(), 1, "{about}: {}", all.text);
+        assert_eq!(made[0]["trunkId"], again.body["trunkId"], "{about}");
+        assert_eq!(again.body["applied"], true, "{about}");
+    }
 }

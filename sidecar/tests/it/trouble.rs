@@ -13,7 +13,7 @@ use serde_json::Value;
 use trunkd::store::sqlite::{Options, SqliteStore};
 use trunkd::store::{Change, Store, StoreError};
 
-use crate::command::Running;
+use crate::command::{Running, api_of};
 use crate::daemon::get_at;
 use crate::ring::module;
 use crate::support::{Site, commit, copy_as_killed, until};
@@ -38,8 +38,7 @@ struct Outside {
 
 impl Outside {
     fn new((running, ready): (Running, String)) -> Outside {
-        let api = ready.split_once("api=").unwrap_or_else(|| panic!("{ready:?}")).1;
-        Outside { running, api: api.split(' ').next().unwrap().to_owned() }
+        Outside { running, api: api_of(&ready).to_owned() }
     }
 
     async fn state(&self) -> Value {

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::{Answer, Caller, admin_token, daemon, text};
-use crate::command::Running;
+use crate::command::{Running, api_of};
 use crate::daemon::{get, ready, start};
 use crate::support::Site;
 
@@ -42,8 +42,7 @@ async fn a_locked_database() {
 async fn a_full_disk() {
     let site = Site::new();
     let (running, ready_line) = Running::start_with_limits(&site);
-    let address = ready_line.split("api=").nth(1).unwrap().split_whitespace().next().unwrap();
-    let admin = Caller::at(address, &admin_token(&site));
+    let admin = Caller::at(api_of(&ready_line), &admin_token(&site));
     let (path, _) = admin.make("/v1/trunks", json!({"name": "before"})).await;
     let log = std::fs::metadata(format!("{}-wal", site.database().display())).unwrap().len();
 
