@@ -36,7 +36,7 @@ e2e: build ## the end-to-end tests alone
 bench: build ## print the benchmark tables
 	@scripts/bench.sh
 
-proof: deps ## the long proofs: every interleaving of the shared memory, endings that take minutes
+proof: deps ## the long proofs, a quarter of an hour; with NIGHT=1 some hours
 	@scripts/proof.sh
 
 fmt: ## format the sources

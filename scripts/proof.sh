@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
-# Runs the long proofs, or the named ones: interleavings timers. Each prints what its own runner says, and the time it took.
+# Runs the long proofs, or the named ones: interleavings timers hammer torn deaths prefixes files. Each prints what its own
+# runner says, and the time it took. What `make test` proves shortly, these prove at length: a quarter of an hour for
+# all of them on two processors; with NIGHT=1 some hours.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 proofs=("$@")
-[ ${#proofs[@]} -gt 0 ] || proofs=(interleavings timers)
+[ ${#proofs[@]} -gt 0 ] || proofs=(interleavings timers hammer torn deaths prefixes files)
+
+# $1 by day, $2 by night.
+amount() { if [ -n "${NIGHT:-}" ]; then echo "$2"; else echo "$1"; fi; }
 
 # Every interleaving of every lock-free protocol (loom), and that each named ordering is needed. Loom's atomics are not
 # the machine's, so this is a build of its own.
@@ -14,6 +19,33 @@ proof_interleavings() {
 
 # Endings that take Kamailio's own clean-up timer, which cannot be set below a minute and a half.
 proof_timers() { cargo test -p trunk-kamailio --test kamailio -- --ignored; }
+
+# Eight processes after the same limits: attempts. More would want gigabytes for the log that is judged.
+proof_hammer() {
+    TRUNK_PROOF_ATTEMPTS=100000000 TRUNK_PROOF_TWINS=$(amount 2000000 20000000) \
+        cargo test -p trunk-admission --test processes -- eight_processes two_processes
+}
+
+# Six readers of a table that is published without pause: seconds.
+proof_torn() {
+    TRUNK_PROOF_SECONDS=$(amount 240 3600) cargo test -p trunk-admission --test processes -- readers
+}
+
+# A publisher dies after every single store: times.
+proof_deaths() {
+    TRUNK_PROOF_DEATHS=$(amount 500 5000) \
+        cargo test -p trunk-admission --features crash-points --test crashes -- a_dead_publisher
+}
+
+# The longest prefix against a look at all of them: addresses.
+proof_prefixes() {
+    TRUNKLINE_PREFIX_CASES=$(amount 10000000 100000000) cargo test -p trunk-admission --test it -- prefixes
+}
+
+# Files that nobody of ours wrote: cases.
+proof_files() {
+    TRUNK_PROOF_FILES=$(amount 240000 10000000) cargo test -p trunk-admission --test hostile
+}
 
 for proof in "${proofs[@]}"; do
     echo "== proof: $proof"

@@ -11,7 +11,7 @@ use crate::numbered::{TRUNKS, agreed, hosts, numbered};
 use crate::tables::options;
 
 /// Times that a publisher dies at each point; `TRUNK_PROOF_DEATHS` asks for more.
-const DEATHS: u64 = 20;
+const DEATHS: u64 = 200;
 
 /// Making the directory's control file.
 const FIRST: &[&str] = &["control.made", "control.layout", "control.magic", "control.renamed"];

@@ -14,7 +14,7 @@ use crate::tables::options;
 
 const READERS: u32 = 6;
 /// How long; `TRUNK_PROOF_SECONDS` asks for more.
-const SECONDS: u64 = 10;
+const SECONDS: u64 = 60;
 
 /// Publishes for as long as asked while the readers read.
 pub(crate) fn torn() -> String {
