@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 packages=(
     kamailio kamailio-sqlite-modules kamailio-tls-modules
     build-essential pkg-config clang libclang-dev
-    dpkg-dev sqlite3 sip-tester openssl ca-certificates
+    dpkg-dev sqlite3 sip-tester openssl ca-certificates python3-venv
 )
 
 say() { printf 'deps: %s\n' "$*"; }

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs the whole suite, or the named phases of it: fmt lint deny unit crashes panics e2e. Each phase prints what its
+# Runs the whole suite, or the named phases of it: fmt lint deny unit crashes panics e2e fuzz. Each phase prints what its
 # own runner says, and the time it took. Stops at the first phase that fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 phases=("$@")
-[ ${#phases[@]} -gt 0 ] || phases=(fmt lint deny unit crashes panics e2e)
+[ ${#phases[@]} -gt 0 ] || phases=(fmt lint deny unit crashes panics e2e fuzz)
 
 phase_fmt() { cargo fmt --all --check; }
 phase_lint() {
@@ -32,6 +32,12 @@ phase_e2e() {
     cargo build --release -p trunkd -p trunk-kamailio
     cargo build --release -p trunk-kamailio --features panic-points --target-dir "$target/panic-points"
     cargo test -p e2e
+}
+
+# Whatever the API's description allows, and much that it does not, asked of the released trunkd.
+phase_fuzz() {
+    cargo build --release -p trunkd
+    scripts/fuzz-api.sh
 }
 
 for phase in "${phases[@]}"; do

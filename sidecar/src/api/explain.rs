@@ -187,7 +187,7 @@ fn not_there(error: OpenError) -> Refusal {
         OpenError::Missing { .. } => "Kamailio has not started yet, so there is no live memory".to_owned(),
         error => error.to_string(),
     };
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no_live_memory", detail).retry_after(1)
+    Refusal::new(StatusCode::CONFLICT, "no_live_memory", detail)
 }
 
 impl View {

@@ -3,6 +3,7 @@
 mod access;
 mod application;
 mod conditions;
+mod document;
 mod hostile;
 mod life;
 mod repeat;

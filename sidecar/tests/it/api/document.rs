@@ -1,0 +1,114 @@
+//! The API's description: every path that it names answers, and `docs/api.md` says the same as it does.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{daemon, text};
+
+const METHODS: [&str; 4] = ["get", "post", "patch", "delete"];
+
+fn operations(document: &Value) -> Vec<(String, &'static str, &Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    let of = |(path, item)| {
+        METHODS.into_iter().filter_map(move |method| {
+            let item: &Value = item;
+            let path: &String = path;
+            item.get(method).map(|operation| (path.clone(), method, operation))
+        })
+    };
+    paths.iter().flat_map(of).collect()
+}
+
+/// The name of the schema that a value refers to.
+fn referred(schema: &Value) -> Option<&str> {
+    schema["$ref"].as_str()?.rsplit('/').next()
+}
+
+fn kind(schema: &Value) -> String {
+    if let Some(name) = referred(schema) {
+        return name.to_owned();
+    }
+    if let Some(choices) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()) {
+        let mut kinds: Vec<_> = choices.iter().map(kind).collect();
+        kinds.dedup();
+        return kinds.join(" or ");
+    }
+    if let Some(words) = schema["enum"].as_array() {
+        return words
+            .iter()
+            .map(|word| format!("`{}`", word.to_string().trim_matches('"')))
+            .collect::<Vec<_>>()
+            .join(", ");
+    }
+    let one = |name: &Value| match name.as_str() {
+        Some("array") => format!("list of {}", kind(&schema["items"])),
+        Some(name) => name.to_owned(),
+        None => "any".to_owned(),
+    };
+    match &schema["type"] {
+        Value::Array(names) => names.iter().map(one).collect::<Vec<_>>().join(" or "),
+        name => one(name),
+    }
+}
+
+/// One line without what would break a table.
+fn line(text: &Value) -> String {
+    text.as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}
+
+fn page(document: &Value) -> String {
+    let mut page = String::from(
+        "# The HTTP API\n\nMade from the description that trunkd serves at `/openapi.json`; a test keeps it so. \
+         `Authorization: Bearer TOKEN`, JSON in and\nout, errors as problem documents (RFC 9457). Lists take `limit` and \
+         `offset`; objects have an `ETag`, which `If-Match` holds a\nwrite to; `Idempotency-Key` makes a write repeatable; \
+         `?wait=applied` holds the answer until the next call obeys.\n\n## Paths\n\n| method | path | what | body |\n|---|---|---|---|\n",
+    );
+    for (path, method, operation) in operations(document) {
+        let bodies = operation["requestBody"]["content"].as_object();
+        let body = bodies.and_then(|content| referred(&content.values().next()?["schema"])).unwrap_or("");
+        let what = line(operation.get("summary").unwrap_or(&operation["description"]));
+        let _ = writeln!(page, "| {} | `{path}` | {what} | {body} |", method.to_uppercase());
+    }
+    page.push_str("\n## Bodies and answers\n");
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        let Some(fields) = schema["properties"].as_object() else { continue };
+        let _ = writeln!(
+            page,
+            "\n### {name}\n\n{}\n\n| field | type | what |\n|---|---|---|",
+            line(&schema["description"])
+        );
+        for (field, schema) in fields {
+            let _ = writeln!(page, "| `{field}` | {} | {} |", kind(schema), line(&schema["description"]));
+        }
+    }
+    page
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_described_is_there_and_written_down() {
+    let (_site, daemon, admin) = daemon().await;
+    let document = admin.get("/openapi.json").await.expect(200).body;
+    assert!(text(&document["openapi"]).starts_with("3.1"), "{}", document["openapi"]);
+    let operations = operations(&document);
+    assert!(operations.len() > 30, "{}", operations.len());
+    for (path, method, _) in &operations {
+        let path = path.replace(['{', '}'], "");
+        let request = admin.request(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), &path);
+        let status = admin.with_token("none").send(request.bearer_auth("none")).await.status;
+        assert!(![404, 405].contains(&status) && status < 500, "{method} {path}: {status}");
+    }
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/api.md");
+    let page = page(&document);
+    if std::env::var_os("TRUNKLINE_WRITE_DOCS").is_some() {
+        std::fs::write(&file, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        written == page,
+        "docs/api.md is not what the API describes: run this test with TRUNKLINE_WRITE_DOCS=1"
+    );
+    daemon.stop().await.unwrap();
+}
