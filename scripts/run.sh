@@ -206,7 +206,7 @@ cat <<TEXT
 Next, in a second terminal:
 
   make demo                             real calls through it: admitted, refused, failing over
-  TRUNKLINE_URL=http://$api target/release/trunkctl --token-file $state/data/admin-token trunk list
+  TRUNKLINE_URL=http://$api $target/trunkctl --token-file $state/data/admin-token trunk list
   curl http://$api/metrics    what it counts
   kill -HUP $trunkd_pid                    after a change in $state/trunks.d
 
