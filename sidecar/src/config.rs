@@ -112,6 +112,7 @@ fn read(path: &Path, problems: &Problems) -> Option<Config> {
         base_domain: main.base_domain.clone(),
         inbound_host: main.inbound_host.clone(),
         webhook_rules: main.webhook_rules(),
+        allow_private_sources: main.allow_private_sources,
         capacity: main.capacity(),
     };
     let mut files = trunk_file::Files::new(&context, problems);

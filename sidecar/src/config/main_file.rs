@@ -32,7 +32,7 @@ pub(super) struct MainFile {
     state_group: Option<u32>,
     listen: Option<SocketAddr>,
     api_limits: Option<api::Limits>,
-    allow_private_sources: bool,
+    pub(super) allow_private_sources: bool,
     pub(super) trunk_files: Option<PathBuf>,
     kamailio: Option<crate::kamailio::Settings>,
     webhooks: Option<webhook::Settings>,

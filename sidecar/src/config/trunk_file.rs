@@ -1,14 +1,18 @@
-//! The trunk files: `[[account]]` and `[[trunk]]` entries, and the rules that hold across all of them.
+//! The trunk files: `[[account]]`, `[[trunk]]` and `[[voiceApplication]]` entries, and the rules that hold across all of
+//! them.
 //!
-//! Keys have the names of the HTTP API. An id may stand once in all files; a trunk's domain must be its own.
+//! Keys have the names of the HTTP API; what the API would make, a file has to say. An id may stand once in all files; a
+//! trunk's domain must be its own, and so must an application's inbound URI.
 
 use std::collections::HashMap;
 
 use trunk_admission::model::Kind;
+use uuid::Uuid;
 
 use super::document::Document;
 use crate::domain::{Account, Limits, ManagedBy, Stamp, Trunk};
 use crate::edit;
+use crate::edit::application::Rules;
 use crate::edit::parts::Passwords;
 use crate::edit::trunk::Key;
 use crate::input::problem::Problems;
@@ -25,6 +29,7 @@ pub(super) struct Context {
     pub(super) base_domain: Option<String>,
     pub(super) inbound_host: Option<String>,
     pub(super) webhook_rules: UrlRules,
+    pub(super) allow_private_sources: bool,
     pub(super) capacity: Capacity,
 }
 
@@ -42,6 +47,7 @@ pub(super) struct Files<'p> {
     trunks: Vec<Trunk>,
     account_ids: HashMap<String, Place>,
     trunk_ids: HashMap<String, Place>,
+    inbound_users: HashMap<Uuid, Place>,
     owners: Vec<(String, Place)>,
 }
 
@@ -54,6 +60,7 @@ impl<'p> Files<'p> {
             trunks: Vec::new(),
             account_ids: HashMap::new(),
             trunk_ids: HashMap::new(),
+            inbound_users: HashMap::new(),
             owners: Vec::new(),
         }
     }
@@ -67,6 +74,9 @@ impl<'p> Files<'p> {
         }
         for section in top.sections("trunk", MAX_ENTRIES).unwrap_or_default() {
             self.trunk(section);
+        }
+        for section in top.sections("voiceApplication", MAX_ENTRIES).unwrap_or_default() {
+            self.application(section);
         }
         top.finish();
     }
@@ -130,10 +140,7 @@ impl<'p> Files<'p> {
             claim(&mut self.trunk_ids, id, "trunkId", "trunk", &section);
             realm = self.domain(id, &section);
         }
-        let account = section.parsed("accountId", rules::label);
-        if let Some(owner) = &account {
-            self.owners.push((owner.clone(), place(&section, "accountId")));
-        }
+        let account = self.owner(&section);
         let mut trunk = edit::trunk::new(id.clone().unwrap_or_default(), Kind::Trunk, ManagedBy::File);
         trunk.account = account;
         edit::trunk::trunk(&section, &mut trunk);
@@ -144,6 +151,41 @@ impl<'p> Files<'p> {
             named(&mut trunk.name, &id);
             self.trunks.push(trunk);
         }
+    }
+
+    fn application(&mut self, section: Section<'_>) {
+        let id = section.parsed_required("applicationId", rules::label);
+        if let Some(id) = &id {
+            claim(&mut self.trunk_ids, id, "applicationId", "application", &section);
+        }
+        let account = self.owner(&section);
+        let mut app = edit::trunk::new(id.clone().unwrap_or_default(), Kind::Application, ManagedBy::File);
+        app.account = account;
+        let rules = Rules {
+            inbound_host: self.context.inbound_host.as_deref().unwrap_or_default(),
+            allow_private: self.context.allow_private_sources,
+        };
+        edit::application::written(&section, &mut app, rules);
+        edit::trunk::webhook(&section, &mut app, self.context.webhook_rules, Key::Written);
+        if let Some(user) = app.inbound_user {
+            match self.inbound_users.get(&user) {
+                Some(first) => section
+                    .problem("sipUri", format!("is already defined in {} at {}", first.file, first.key)),
+                None => drop(self.inbound_users.insert(user, place(&section, "sipUri"))),
+            }
+        }
+        section.finish();
+        if let Some(id) = id {
+            named(&mut app.name, &id);
+            self.trunks.push(app);
+        }
+    }
+
+    /// The account that an entry names; that it exists is judged when all files were read.
+    fn owner(&mut self, section: &Section<'_>) -> Option<String> {
+        let account = section.parsed("accountId", rules::label)?;
+        self.owners.push((account.clone(), place(section, "accountId")));
+        Some(account)
     }
 
     /// The trunk's domain, which must be a host name and nobody else's.

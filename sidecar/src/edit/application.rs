@@ -73,7 +73,6 @@ pub(crate) fn application(section: &Section<'_>, app: &mut Trunk, rules: Rules<'
         return None;
     }
 
-    let new_user = || uuid::Builder::from_random_bytes(rand::random()).into_uuid();
     let user = *app.inbound_user.get_or_insert_with(new_user);
     app.enabled = true;
     if let Some(sources) = sources {
@@ -88,7 +87,7 @@ pub(crate) fn application(section: &Section<'_>, app: &mut Trunk, rules: Rules<'
         None => None,
     };
     if let Some(password) = &made {
-        app.credentials = vec![credential(user, rules.inbound_host, password)];
+        app.credentials = vec![credential(user, rules.inbound_host, password.reveal())];
     }
     app.password_auth = !app.credentials.is_empty();
     app.auth_mode = match (app.password_auth, app.ip_acls.is_empty()) {
@@ -105,6 +104,34 @@ pub(crate) fn application(section: &Section<'_>, app: &mut Trunk, rules: Rules<'
     made
 }
 
+/// As [`application`], for a table that has to say what otherwise would be made: files are read again and again, and must
+/// mean the same each time.
+pub(crate) fn written(section: &Section<'_>, app: &mut Trunk, rules: Rules<'_>) {
+    let host = rules.inbound_host;
+    let user = section.parsed("sipUri", |text| rules::inbound_uri(text, host));
+    // One that is faulty is an application all the same: its other mistakes are told by that.
+    app.inbound_user = user.or_else(|| section.has("sipUri").then(new_user));
+    let password = section.parsed("sipAuthPassword", rules::password);
+    let needs_password = application(section, app, rules).is_some();
+    let Some(user) = app.inbound_user else { return };
+    if !section.has("sipUri") {
+        let rule = format!("is required: sip: and a version 4 UUID of your own, then @{host}");
+        section.problem("sipUri", Broken::new("required", rule));
+    }
+    match (needs_password, section.has("sipAuthPassword")) {
+        (true, false) => section
+            .problem("sipAuthPassword", Broken::new("required", "is required with passwordAuthEnabled")),
+        (false, true) => {
+            let rule = "needs passwordAuthEnabled, which is not true";
+            section.problem("sipAuthPassword", Broken::new("password_disabled", rule));
+        }
+        _ => {}
+    }
+    if let Some(password) = password.filter(|_| needs_password) {
+        app.credentials = vec![credential(user, host, &password)];
+    }
+}
+
 /// Takes an application off SIP.
 fn disable(app: &mut Trunk) {
     app.enabled = false;
@@ -115,13 +142,18 @@ fn disable(app: &mut Trunk) {
     app.ip_acls.clear();
 }
 
+/// A version 4 UUID.
+fn new_user() -> Uuid {
+    uuid::Builder::from_random_bytes(rand::random()).into_uuid()
+}
+
 fn acl(network: IpNet) -> IpAcl {
     IpAcl { id: Uuid::nil(), network, enabled: true, description: String::new(), stamp: Stamp::default() }
 }
 
-fn credential(user: Uuid, realm: &str, password: &Password) -> Credential {
+fn credential(user: Uuid, realm: &str, password: &str) -> Credential {
     let username = user.to_string();
-    let (ha1_md5, ha1_sha256) = secret::ha1(&username, realm, password.reveal());
+    let (ha1_md5, ha1_sha256) = secret::ha1(&username, realm, password);
     Credential {
         id: Uuid::nil(),
         username,

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net};
 use trunk_admission::model::{AuthMode, Region, RegionError};
+use uuid::Uuid;
 
 use super::problem::Broken;
 use crate::domain::{Transport, WebhookMethod, auth_mode_from_name};
@@ -62,6 +63,20 @@ pub(crate) fn username(text: &str) -> Result<String, Broken> {
     let good = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
     let rule = "must be 1 to 64 of a-z, A-Z, 0-9 and . _ ~ + -";
     good.then(|| text.to_owned()).ok_or(Broken::new("invalid_username", rule))
+}
+
+/// An application's inbound URI at this host: its user, a version 4 UUID as it is written.
+pub(crate) fn inbound_uri(text: &str, host: &str) -> Result<Uuid, Broken> {
+    let user = text.strip_prefix("sip:").and_then(|rest| rest.strip_suffix(host)?.strip_suffix('@'));
+    let user = user.and_then(|user| Some((user, user.parse::<Uuid>().ok()?)));
+    match user {
+        // Whoever guesses it may try passwords: another version is not random enough.
+        Some((written, user)) if user.get_version_num() == 4 && user.to_string() == written => Ok(user),
+        _ => Err(Broken::new(
+            "invalid_sip_uri",
+            format!("must be sip:<a version 4 UUID in lower case>@{host}"),
+        )),
+    }
 }
 
 /// A SIP password. The rule never repeats it.

@@ -2,7 +2,9 @@
 
 use std::fs;
 
+use trunk_admission::model::{AuthMode, Kind};
 use trunkd::config;
+use trunkd::secret::ha1;
 
 use crate::support::{SECRET, Site};
 
@@ -216,4 +218,114 @@ fn a_missing_main_file_and_one_that_is_no_text_are_problems_too() {
     assert_found(&problems(&site), &[("trunkd.toml: file", "is not UTF-8")]);
     fs::remove_file(site.main()).unwrap();
     assert_found(&problems(&site), &[("trunkd.toml: file", "cannot be read")]);
+}
+
+const USER: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+
+#[test]
+fn a_voice_application_says_what_the_api_would_make() {
+    let site = Site::new();
+    site.write(
+        "a.toml",
+        &format!(
+            r#"
+            [[voiceApplication]]
+            applicationId = "desk"
+            applicationName = "Front desk"
+            sipUri = "sip:{USER}@in.sip.example.net"
+            passwordAuthEnabled = true
+            sipAuthPassword = "correct horse battery"
+            allowedSourceIps = ["203.0.113.0/24"]
+            allowedRegions = ["US"]
+            cpsLimit = 3
+            webhookUrl = "https://hooks.example.com/"
+            webhookSecret = "{SECRET}"
+            [[voiceApplication.originationUris]]
+            uri = "sip:192.0.2.1"
+            [[voiceApplication]]
+            applicationId = "closed"
+            inboundSipCallsEnabled = false
+            sipUri = "sip:{USER}@in.sip.example.net"
+            "#
+        ),
+    );
+    let read = site.load().provisioned.trunks;
+    assert_eq!(site.load().provisioned.trunks, read, "the same each time");
+    let [closed, desk] = &read[..] else { panic!("{read:?}") };
+    assert_eq!((desk.kind, desk.name.as_str(), desk.enabled), (Kind::Application, "Front desk", true));
+    assert_eq!(desk.inbound_user.map(|user| user.to_string()).as_deref(), Some(USER));
+    assert_eq!((desk.auth_mode, desk.password_auth, desk.ip_acls.len()), (AuthMode::All, true, 1));
+    let (md5, sha256) = ha1(USER, "in.sip.example.net", "correct horse battery");
+    let [user] = &desk.credentials[..] else { panic!("{desk:?}") };
+    assert_eq!((user.username.as_str(), user.ha1_md5, user.ha1_sha256), (USER, md5, sha256));
+    assert_eq!((closed.enabled, closed.inbound_user, closed.credentials.len()), (false, None, 0));
+}
+
+#[test]
+fn everything_wrong_in_voice_applications_is_found_at_once() {
+    let site = Site::new();
+    let other = USER.to_uppercase();
+    let old = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+    site.write(
+        "a.toml",
+        &format!(
+            r#"
+            [[trunk]]
+            trunkId = "taken"
+            [[voiceApplication]]
+            applicationId = "taken"
+            inboundSipCallsEnabled = true
+            passwordAuthEnabled = true
+            [[voiceApplication]]
+            applicationId = "b"
+            sipUri = "sip:{USER}@in.sip.example.net"
+            sipAuthPassword = "correct horse battery"
+            allowedSourceIps = ["203.0.113.1/24", "10.0.0.0/8", "2001:db8::/32"]
+            [[voiceApplication]]
+            applicationId = "c"
+            accountId = "nobody"
+            sipUri = "sip:{USER}@in.sip.example.net"
+            [[voiceApplication]]
+            applicationId = "d"
+            sipUri = "sip:{other}@in.sip.example.net"
+            trunkId = "x"
+            [[voiceApplication]]
+            applicationId = "e"
+            sipUri = "sip:{old}@in.sip.example.net"
+            [[voiceApplication]]
+            sipUri = "sip:{USER}@elsewhere.example.net"
+            passwordAuthEnabled = true
+            sipAuthPassword = "swordfish"
+            "#
+        ),
+    );
+    let found = problems(&site);
+    assert!(
+        !found.iter().any(|line| line.contains("swordfish") || line.contains("correct horse")),
+        "{found:#?}"
+    );
+    assert_found(
+        &found,
+        &[
+            ("trunks/a.toml: voiceApplication[0].applicationId", "already defined in"),
+            ("trunks/a.toml: voiceApplication[0].sipUri", "is required"),
+            ("trunks/a.toml: voiceApplication[0].sipAuthPassword", "is required"),
+            ("trunks/a.toml: voiceApplication[1].allowedSourceIps[0]", "203.0.113.0/24"),
+            ("trunks/a.toml: voiceApplication[1].allowedSourceIps[1]", ""),
+            ("trunks/a.toml: voiceApplication[1].allowedSourceIps[2]", ""),
+            ("trunks/a.toml: voiceApplication[1].allowedSourceIps", "calls need a password"),
+            ("trunks/a.toml: voiceApplication[1].sipAuthPassword", "needs passwordAuthEnabled"),
+            ("trunks/a.toml: voiceApplication[2].accountId", "names account \"nobody\""),
+            ("trunks/a.toml: voiceApplication[2].sipUri", "already defined in"),
+            ("trunks/a.toml: voiceApplication[2]", "calls need a password"),
+            ("trunks/a.toml: voiceApplication[3]", "calls need a password"),
+            ("trunks/a.toml: voiceApplication[3].sipUri", "version 4 UUID in lower case"),
+            ("trunks/a.toml: voiceApplication[3].trunkId", "is no key here"),
+            ("trunks/a.toml: voiceApplication[4]", "calls need a password"),
+            ("trunks/a.toml: voiceApplication[4].sipUri", "version 4 UUID"),
+            ("trunks/a.toml: voiceApplication[5].applicationId", "is required"),
+            ("trunks/a.toml: voiceApplication[5].sipUri", "@in.sip.example.net"),
+            ("trunks/a.toml: voiceApplication[5].sipAuthPassword", "12 to 128 characters, has 9"),
+        ],
+    );
 }

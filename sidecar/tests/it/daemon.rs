@@ -1,8 +1,10 @@
 //! The whole daemon inside the test: start, reload, what HTTP says, stop.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use trunkd::app::Daemon;
 
+use crate::api::{Caller, admin_token};
+use crate::ring::{admit, module};
 use crate::support::{Site, trunk_with_webhook, until};
 
 /// A daemon of these files.
@@ -37,6 +39,54 @@ pub(crate) async fn reload(daemon: &Daemon) -> Value {
         (state["lastReload"]["at"] != before).then_some(state)
     })
     .await
+}
+
+/// What the report of a reload says, apart from who asked for it.
+async fn reload_by_api(admin: &Caller, query: &str) -> Value {
+    admin.post(&format!("/v1/reload{query}"), Value::Null).await.expect(200).body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_told_with_the_calls_it_touches_before_and_after_it_is_carried_out() {
+    const USER: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+    let site = Site::new();
+    site.write("a.toml", &trunk_with_webhook("acme", "https://hooks.example.com/"));
+    let desk = |cps: u32| {
+        format!(
+            "[[voiceApplication]]\napplicationId = \"desk\"\nsipUri = \"sip:{USER}@in.sip.example.net\"\n\
+             passwordAuthEnabled = true\nsipAuthPassword = \"correct horse battery\"\ncpsLimit = {cps}\n"
+        )
+    };
+    site.write("b.toml", &desk(1));
+    let daemon = start(&site).await;
+    let admin = Caller::new(&daemon, &admin_token(&site));
+    assert_eq!(reload_by_api(&admin, "").await["result"], "unchanged", "files mean the same each time");
+
+    let mut kamailio = module(&site.shm(), 64);
+    admit(&mut kamailio, "up");
+    site.write("a.toml", "");
+    site.write("b.toml", &desk(2));
+    let revision = ready(&daemon).await["storedRevision"].as_i64().unwrap();
+    let planned = reload_by_api(&admin, "?dryRun=true").await;
+    let plan = json!({"added": 0, "changed": 1, "removed": 1, "callsTouched": 1,
+        "lines": ["removed trunk acme", "changed application desk: limits"]});
+    assert_eq!((&planned["result"], &planned["plan"]), (&json!("planned"), &plan), "{planned}");
+    assert_eq!(ready(&daemon).await["storedRevision"], revision, "a plan changes nothing");
+
+    let done = reload_by_api(&admin, "").await;
+    assert_eq!((&done["result"], &done["plan"]), (&json!("good"), &plan), "{done}");
+    assert_eq!((&done["callsAfter"], &done["revision"]), (&json!(1), &json!(revision + 1)), "{done}");
+
+    // What the API manages, files do not get under the same id; everything stays as it is.
+    let (path, _) = admin.make("/v1/trunks", json!({"name": "of the API"})).await;
+    let id = path.rsplit('/').next().unwrap();
+    site.write("c.toml", &format!("[[trunk]]\ntrunkId = \"new\"\n[[trunk]]\ntrunkId = \"{id}\"\n"));
+    let refused = reload_by_api(&admin, "").await;
+    assert_eq!(refused["result"], "refused", "{refused}");
+    let problem = refused["problems"][0].as_str().unwrap();
+    assert!(problem.contains(&format!("trunk \"{id}\" is managed by the API")), "{problem}");
+    assert_eq!(ready(&daemon).await["storedRevision"], revision + 2);
+    daemon.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
