@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs the long proofs, or the named ones: interleavings timers hammer torn deaths prefixes files. Each prints what its own
+# Runs the long proofs, or the named ones: interleavings timers hammer torn deaths prefixes files churn. Each prints what its own
 # runner says, and the time it took. What `make test` proves shortly, these prove at length: a quarter of an hour for
 # all of them on two processors; with NIGHT=1 some hours.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 proofs=("$@")
-[ ${#proofs[@]} -gt 0 ] || proofs=(interleavings timers hammer torn deaths prefixes files)
+[ ${#proofs[@]} -gt 0 ] || proofs=(interleavings timers hammer torn deaths prefixes files churn)
 
 # $1 by day, $2 by night.
 amount() { if [ -n "${NIGHT:-}" ]; then echo "$2"; else echo "$1"; fi; }
@@ -45,6 +45,12 @@ proof_prefixes() {
 # Files that nobody of ours wrote: cases.
 proof_files() {
     TRUNK_PROOF_FILES=$(amount 240000 10000000) cargo test -p trunk-admission --test hostile
+}
+
+# Writes in a stream beside calls: how many, at 10,000 a minute.
+proof_churn() {
+    cargo build --release -p trunkd -p trunk-kamailio
+    TRUNKLINE_CHURN_WRITES=$(amount 10000 100000) cargo test -p e2e --test e2e -- churn
 }
 
 for proof in "${proofs[@]}"; do

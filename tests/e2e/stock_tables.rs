@@ -1,5 +1,6 @@
 //! Stock modules on our tables: the same verdicts as our module, and a Kamailio that is reloaded, restarted and never lost.
 
+mod churn;
 mod matrix;
 mod reloads;
 

@@ -23,7 +23,7 @@ fn of_table(stack: &Stack, name: &str, table: &str) -> Result<f64> {
 }
 
 /// Waits until trunkd knows that Kamailio holds both tables as they are.
-fn loaded(stack: &Stack) -> Result<()> {
+pub(super) fn loaded(stack: &Stack) -> Result<()> {
     wait::until("both tables to be loaded", || {
         let good =
             of_table(stack, "table_current", "address")? + of_table(stack, "table_current", "dispatcher")?;
