@@ -13,11 +13,11 @@ cd "$(dirname "$0")/.."
 
 # kamailio holds all modules that kamailio.cfg loads, except db_sqlite and tls; clang's library is what bindgen reads the
 # headers with; dpkg-dev unpacks the source package; sqlite3 creates the dialog database; sip-tester is sipp; openssl makes
-# the certificate of a test; ca-certificates is what trunkd judges webhook receivers by.
+# the certificate of a test; ca-certificates is what trunkd judges webhook receivers by; strace counts system calls.
 packages=(
     kamailio kamailio-sqlite-modules kamailio-tls-modules
     build-essential pkg-config clang libclang-dev
-    dpkg-dev sqlite3 sip-tester openssl ca-certificates python3-venv
+    dpkg-dev sqlite3 sip-tester openssl ca-certificates python3-venv strace
 )
 
 say() { printf 'deps: %s\n' "$*"; }

@@ -1,0 +1,56 @@
+//! One call as the module judges it: everything between an INVITE and its relay.
+
+use std::hint::black_box;
+use std::net::IpAddr;
+
+use trunk_admission::events::{BodyOut, Consumer, EventOut, InitiatedOut};
+use trunk_admission::instance::Instance;
+use trunk_admission::live::SlotRef;
+use trunk_admission::{Attempt, Now, Proof, Verdict};
+
+/// Looks the trunk up, checks its addresses, takes from three limits, takes a slot, picks a gateway, tells the event.
+pub(crate) fn decide(instance: &mut Instance, host: &str, source: IpAddr, call_id: &[u8]) -> SlotRef {
+    instance.refresh();
+    let call = instance.call_key(call_id, b"fromtag", 1);
+    let attempt = Attempt { host: host.as_bytes(), user: b"15550001111", source, secure: false, call };
+    let identity = instance.identify(&attempt).expect("known trunk");
+    // Time runs twenty times as fast for the limits: each is checked on every call, and none ever refuses one.
+    let now = Now::read();
+    let now = Now { mono_ns: now.mono_ns * 20, ..now };
+    let verdict = instance.admit(&identity, &attempt, Proof::None, now);
+    let Verdict::Admitted(admission) = verdict else {
+        panic!("not admitted: {verdict:?}");
+    };
+    black_box(instance.route(&identity, admission.slot)).expect("gateway");
+    let names = instance.names(&identity);
+    let initiated = InitiatedOut {
+        account: names.account.as_bytes(),
+        kind: identity.trunk.kind(),
+        reason: None,
+        limit: 0,
+        count: 0,
+        wait_ms: 0,
+        generation: u64::from(instance.generation()),
+        source,
+        source_port: 5060,
+        sip_call_id: call_id,
+        from_user: b"15550002222",
+        from_host: b"pbx.example.com",
+        to_user: attempt.user,
+        request_uri: host.as_bytes(),
+    };
+    let body = BodyOut::Initiated(initiated);
+    instance.push(&EventOut {
+        call: admission.uid,
+        wall_ms: now.wall_ms,
+        trunk: names.trunk.as_bytes(),
+        body,
+    });
+    admission.slot
+}
+
+/// Reads and acknowledges everything.
+pub(crate) fn drain(consumer: &mut Consumer) {
+    let records = consumer.poll(usize::MAX);
+    consumer.acknowledge(&records);
+}
