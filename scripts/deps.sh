@@ -13,7 +13,8 @@ cd "$(dirname "$0")/.."
 
 # kamailio holds all modules that kamailio.cfg loads, except db_sqlite and tls; clang's library is what bindgen reads the
 # headers with; dpkg-dev unpacks the source package; sqlite3 creates the dialog database; sip-tester is sipp; openssl makes
-# the certificate of a test; ca-certificates is what trunkd judges webhook receivers by; strace counts system calls.
+# the certificate of a test; ca-certificates is what trunkd judges webhook receivers by; strace counts system calls; python3-venv holds
+# the tool that fuzzes the API.
 packages=(
     kamailio kamailio-sqlite-modules kamailio-tls-modules
     build-essential pkg-config clang libclang-dev
