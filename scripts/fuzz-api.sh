@@ -51,6 +51,8 @@ until grep -q 'trunkd ready' "$work/log"; do
 done
 api=$(grep -m1 'trunkd ready' "$work/log" | grep -o 'api=[0-9.:]*' | cut -d= -f2)
 
+# What the tool remembers between runs goes with the rest.
+cd "$work"
 "$tool/bin/schemathesis" run "http://$api/openapi.json" \
     --header "Authorization: Bearer $(cat "$work/state/admin-token")" \
     --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
