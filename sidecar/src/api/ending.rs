@@ -17,6 +17,10 @@ use crate::kamailio::rpc::Client;
 
 /// How often the calls are looked at.
 const EVERY: Duration = Duration::from_millis(200);
+/// A call that was answered less than this ago is left for the next look: Kamailio may still be busy with the answer, and a
+/// dialog that it does not take for confirmed yet loses its callbacks to the attempt to end it, and goes on without them
+/// (`dlg_bye_all` in modules/dialog/dlg_req_within.c runs them before it looks at the state).
+const SETTLED_MS: u64 = 1_000;
 /// After this a call is left to itself: nothing rings for so long.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -45,14 +49,20 @@ impl Api {
             if left.is_empty() {
                 break;
             }
-            for slot in left.iter().filter(|slot| slot.state == SlotState::Answered) {
+            let answered = left.iter().filter(|slot| slot.state == SlotState::Answered);
+            let now_ms = u64::try_from(self.clock.now_ms()).unwrap_or(0);
+            let settled = |slot: &&SlotView| now_ms.saturating_sub(slot.answer_wall_ms) >= SETTLED_MS;
+            let (ripe, fresh): (Vec<&SlotView>, Vec<&SlotView>) = answered.partition(settled);
+            for slot in ripe {
                 let (entry, id) = slot.dialog;
                 if let Err(error) = client.end_dialog(entry, id).await {
                     // It may be over by now; if not, the next round says so again.
                     tracing::debug!(%error, "ending a call of a deleted trunk");
                 }
             }
-            told.take();
+            if fresh.is_empty() {
+                told.take();
+            }
             sleep(EVERY).await;
         }
     }
