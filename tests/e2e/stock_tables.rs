@@ -1,7 +1,9 @@
 //! Stock modules on our tables: the same verdicts as our module, and a Kamailio that is reloaded, restarted and never lost.
 
+mod applications;
 mod churn;
 mod matrix;
+mod proxies;
 mod reloads;
 
 use anyhow::Result;

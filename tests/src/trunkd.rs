@@ -41,7 +41,8 @@ pub fn configure(places: &Places, base_domain: &str) -> Result<()> {
     fs::create_dir_all(places.dir.join("trunks.d"))?;
     let room = |key: &str| ROOM.iter().find(|(name, _)| *name == key).map_or(0, |(_, value)| *value);
     let text = format!(
-        "[node]\nname = \"e2e\"\nregion = \"US\"\nbase_domain = \"{base_domain}\"\ninbound_host = \"in.{base_domain}\"\n\n\
+        "[node]\nname = \"e2e\"\nregion = \"US\"\nbase_domain = \"{base_domain}\"\ninbound_host = \"in.{base_domain}\"\n\
+         dangerous_allow_private_sources = true\n\n\
          [shm]\ndir = \"{shm}\"\ntrunks = {trunks}\naccounts = {accounts}\ngateways = {gateways}\n\n\
          [state]\ndir = \"{dir}/data\"\n\n[api]\nlisten = \"127.0.0.1:0\"\n\n[files]\ntrunks = \"{dir}/trunks.d\"\n\n\
          [webhooks]\nretry_delays_s = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\ndangerous_allow_private_addresses = true\n\
