@@ -102,6 +102,8 @@ name = "dev"
 region = "US"
 base_domain = "sip.example.net"
 inbound_host = "in.sip.example.net"
+# Voice applications that are called from this machine. Never open this where customers can set their sources.
+dangerous_allow_private_sources = true
 
 [shm]
 dir = "$shm"

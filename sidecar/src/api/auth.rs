@@ -38,7 +38,11 @@ impl Gate {
     /// Makes a token.
     pub(super) async fn make(&self) -> Result<NewToken, Refusal> {
         let made = self.hashing(token::make).await.and_then(Result::ok);
-        made.ok_or_else(|| Refusal::of_status(StatusCode::SERVICE_UNAVAILABLE))
+        let busy = || {
+            let detail = "no token can be made now; the machine lacks threads or memory";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(1)
+        };
+        made.ok_or_else(busy)
     }
 
     /// Runs what takes a while on a thread of its own, few at a time.

@@ -6,6 +6,8 @@
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use governor::clock::{Clock as _, DefaultClock};
@@ -16,6 +18,8 @@ use super::problem::Refusal;
 
 /// Most callers that are counted apart.
 const MAX_KEYS: usize = 50_000;
+/// Least time between two looks at who may be dropped.
+const SWEEP: Duration = Duration::from_secs(1);
 /// Requests of one address with tokens that are not proved yet: each may cost a hash.
 const UNPROVED: Rate = Rate { per_second: NonZeroU32::new(10).unwrap(), burst: NonZeroU32::new(50).unwrap() };
 
@@ -74,12 +78,14 @@ impl Limiter {
 struct Keyed<K: Hash + Eq + Clone> {
     limiter: DefaultKeyedRateLimiter<K>,
     shared: K,
+    /// When those were dropped last who asked nothing for long enough.
+    swept: Mutex<Instant>,
 }
 
 impl<K: Hash + Eq + Clone> Keyed<K> {
     fn new(rate: Rate, shared: K) -> Keyed<K> {
         let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
-        Keyed { limiter: RateLimiter::keyed(quota), shared }
+        Keyed { limiter: RateLimiter::keyed(quota), shared, swept: Mutex::new(Instant::now()) }
     }
 
     fn check(&self, key: K) -> Result<(), Refusal> {
@@ -93,10 +99,16 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
         })
     }
 
-    /// Whether another caller can be counted apart, after those have been dropped who asked nothing for long enough.
+    /// Whether another caller can be counted apart. Those who asked nothing for long enough are dropped when it gets
+    /// tight, but not at each request: that is when there are many.
     fn has_room(&self) -> bool {
-        if self.limiter.len() >= MAX_KEYS {
+        if self.limiter.len() < MAX_KEYS {
+            return true;
+        }
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if swept.elapsed() >= SWEEP {
             self.limiter.retain_recent();
+            *swept = Instant::now();
         }
         self.limiter.len() < MAX_KEYS
     }

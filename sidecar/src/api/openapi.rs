@@ -21,16 +21,13 @@ use super::{Api, repeat};
 
 const TOKEN: &str = "token";
 const PROBLEM: &str = "Problem";
+/// What holds for every path, for people. Every code of a refusal stands in it; a test looks.
+const GUIDE: &str = include_str!("guide.md");
 
 /// The document before any handler is in it.
 pub(super) fn base() -> OpenApi {
     let mut document = OpenApi::new(Info::new("Trunkline", env!("CARGO_PKG_VERSION")), Paths::new());
-    document.info.description = Some(
-        "Trunks, voice applications and what belongs to them. Unknown fields and parameters are refused, and every \
-         error is a problem document (RFC 9457) that lists all faults. A PATCH changes the fields that it names; null \
-         takes a field back to its default."
-            .to_owned(),
-    );
+    document.info.description = Some(GUIDE.to_owned());
     document.info.license = Some(utoipa::openapi::License::new("GPL-2.0-or-later"));
     let mut components = Components::new();
     components.add_security_scheme(TOKEN, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
@@ -66,6 +63,11 @@ fn complete(mut document: OpenApi) -> OpenApi {
     document
 }
 
+/// Whether an operation that is no `GET` changes the configuration through the writer.
+fn writes(operation: &Operation) -> bool {
+    !["explain", "reload"].contains(&operation_tag(operation).as_str())
+}
+
 fn operation_tag(operation: &Operation) -> String {
     operation.tags.iter().flatten().next().cloned().unwrap_or_default().replace('-', "_")
 }
@@ -97,6 +99,7 @@ fn parameters(operation: &mut Operation, path: &str, method: &str, one: bool, li
             added.push(parameter("If-None-Match", ParameterIn::Header, about, text()));
         }
         "get" => {}
+        _ if !writes(operation) => {}
         _ => {
             let applied = text().enum_values(Some(["applied"]));
             let about = "Answers when every call is judged by the change; 202 if that takes too long";
@@ -135,9 +138,11 @@ fn problems(operation: &mut Operation, path: &str, method: &str, one: bool) {
     if method != "get" {
         told.push(("409", "What is there stands against it"));
         told.push(("422", "Fields break their rules, or the key was used for another request"));
+    }
+    if method != "get" && writes(operation) {
         told.push(("202", "The change is stored, and not yet in force"));
     }
-    if matches!(method, "post" | "patch") {
+    if operation.request_body.is_some() {
         told.push(("413", "The body is too large"));
         told.push(("415", "The body has another type"));
     }

@@ -135,6 +135,9 @@ impl Refusal {
             StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this path takes the methods in Allow"),
             StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body is too large"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "the body has another type"),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                ("timeout", "the request took too long; a write may have been done all the same")
+            }
             status if status.is_client_error() => ("bad_request", "the request cannot be understood"),
             _ => ("internal", "the request could not be handled; the log says why"),
         };

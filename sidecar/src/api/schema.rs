@@ -3,17 +3,14 @@
 //! The limits are those of `input::rules` and `edit`, which hold bodies against them; a test compares the names of the
 //! fields with what the readers ask for.
 
-use utoipa::openapi::schema::{Array, Object, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
-use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
+mod fields;
+
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Array, Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::batch::MAX_BATCH;
-use crate::edit::application::MAX_SOURCES;
-use crate::edit::limits::{BURST, CONCURRENT, CPS};
-use crate::edit::parts::{MAX_CREDENTIALS, MAX_IP_ACLS, MAX_ORIGINATION_URIS, PRIORITY, WEIGHT};
-use crate::edit::trunk::FAILOVER_CODES;
-use crate::input::rules::{MAX_TEXT_CHARS, MAX_URI_BYTES, PASSWORD_CHARS};
-use crate::webhook::MAX_URL_BYTES;
+use crate::input::rules::MAX_TEXT_CHARS;
 
 /// A field of a body.
 pub(super) struct Field {
@@ -77,209 +74,6 @@ fn region() -> Object {
     of(Type::String).pattern(Some("^[A-Z]{2}$")).examples(["US"]).build()
 }
 
-fn limits() -> Vec<Field> {
-    let cps = OneOfBuilder::new()
-        .item(of(Type::Number).minimum(Some(*CPS.start())).maximum(Some(*CPS.end())))
-        .item(of(Type::Number).enum_values(Some([0])))
-        .item(of(Type::Null))
-        .description(Some("Calls per second; 0 admits none, null is the default"))
-        .build();
-    let concurrent = number(or_null(Type::Integer), *CONCURRENT.start(), *CONCURRENT.end());
-    vec![
-        Field { name: "cpsLimit", required: false, schema: Schema::OneOf(cps).into() },
-        field(
-            "cpsBurst",
-            "Calls at once after silence; null is the calls of one second",
-            number(or_null(Type::Integer), *BURST.start(), *BURST.end()),
-        ),
-        field(
-            "concurrentCallsLimit",
-            "Calls at the same time, ringing ones included; 0 admits none, null is the default",
-            concurrent,
-        ),
-    ]
-}
-
-fn webhook() -> Vec<Field> {
-    vec![
-        field(
-            "webhookUrl",
-            "Where events are sent; null is nowhere. The first one brings a signing key.",
-            or_null(Type::String)
-                .max_length(Some(MAX_URL_BYTES))
-                .examples(["https://hooks.example.com/calls"]),
-        ),
-        words("webhookMethod", "How events are sent", &["POST", "GET"]),
-    ]
-}
-
-fn account_id() -> Field {
-    field("accountId", "Its owner; an account's token may name its own only", label())
-}
-
-/// An account.
-pub(super) fn account() -> Vec<Field> {
-    let mut fields =
-        vec![text("name", "For people"), flag("enabled", "A disabled account refuses every call")];
-    fields.extend(limits());
-    fields
-}
-
-/// A new token.
-pub(super) fn token_new() -> Vec<Field> {
-    vec![
-        words("scope", "What it may do", &["admin", "account"]).required(),
-        field("accountId", "Of scope account: which one", label().schema_type(Type::String)),
-        text("description", "For people"),
-    ]
-}
-
-/// A token.
-pub(super) fn token() -> Vec<Field> {
-    vec![text("description", "For people")]
-}
-
-/// A trunk.
-pub(super) fn trunk() -> Vec<Field> {
-    let codes = number(of(Type::Integer), *FAILOVER_CODES.start(), *FAILOVER_CODES.end()).build();
-    let mut fields = vec![
-        account_id(),
-        text("name", "For people"),
-        text("description", "For people"),
-        flag("enabled", "A disabled trunk refuses every call"),
-        words("authMode", "What a caller must prove", &["any", "all", "password", "ip"]),
-        list("allowedRegions", "Where it may be used; null is everywhere", 676, true, region()),
-        words("transport", "How gateways are reached whose URI names no transport", &["udp", "tcp", "tls"]),
-        flag("secure", "Takes calls over TLS only"),
-        list("failoverCodes", "SIP answers after which the next gateway is tried", 300, true, codes),
-    ];
-    fields.extend(limits());
-    fields.extend(webhook());
-    fields
-}
-
-/// A new trunk.
-pub(super) fn trunk_new() -> Vec<Field> {
-    let mut fields = trunk();
-    fields.extend([
-        list("ipAcls", "Its addresses", MAX_IP_ACLS, false, object("", ip_acl_new())),
-        list("credentials", "Its digest users", MAX_CREDENTIALS, false, object("", credential_new())),
-        gateways(),
-    ]);
-    fields
-}
-
-fn gateways() -> Field {
-    let item = object("", origination_uri_new());
-    list("originationUris", "Where its calls go", MAX_ORIGINATION_URIS, false, item)
-}
-
-/// A digest user.
-pub(super) fn credential() -> Vec<Field> {
-    let password = of(Type::String)
-        .min_length(Some(*PASSWORD_CHARS.start()))
-        .max_length(Some(*PASSWORD_CHARS.end()))
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
-        .write_only(true);
-    vec![
-        field("password", "At least five different characters; one is made for a new user without", password),
-        flag("enabled", "A disabled user counts as absent"),
-        text("description", "For people"),
-    ]
-}
-
-/// A new digest user.
-pub(super) fn credential_new() -> Vec<Field> {
-    let name = of(Type::String).min_length(Some(1)).max_length(Some(64)).pattern(Some("^[A-Za-z0-9._~+-]+$"));
-    let mut fields = credential();
-    fields.push(field("username", "Unique within the trunk", name).required());
-    fields
-}
-
-/// An address.
-pub(super) fn ip_acl() -> Vec<Field> {
-    let address = of(Type::String).max_length(Some(43)).examples(["203.0.113.0/24"]);
-    vec![
-        field("ipAddress", "An IPv4 or IPv6 address or network in canonical form", address),
-        flag("enabled", "A disabled entry counts as absent"),
-        text("description", "For people"),
-    ]
-}
-
-/// A new address.
-pub(super) fn ip_acl_new() -> Vec<Field> {
-    needing(ip_acl(), "ipAddress")
-}
-
-/// A gateway.
-pub(super) fn origination_uri() -> Vec<Field> {
-    let uri =
-        of(Type::String).max_length(Some(MAX_URI_BYTES)).examples(["sip:192.0.2.10:5060;transport=udp"]);
-    vec![
-        field("uri", "sip:host[:port][;transport=udp|tcp|tls], unique within the trunk", uri),
-        field(
-            "priority",
-            "Lower is tried first",
-            number(of(Type::Integer), *PRIORITY.start(), *PRIORITY.end()),
-        ),
-        field(
-            "weight",
-            "Share among those of one priority",
-            number(of(Type::Integer), *WEIGHT.start(), *WEIGHT.end()),
-        ),
-        flag("enabled", "A disabled gateway counts as absent"),
-        text("description", "For people"),
-    ]
-}
-
-/// A new gateway.
-pub(super) fn origination_uri_new() -> Vec<Field> {
-    needing(origination_uri(), "uri")
-}
-
-/// A voice application.
-pub(super) fn application() -> Vec<Field> {
-    let source = of(Type::String).max_length(Some(18)).examples(["203.0.113.0/24"]).build();
-    let mut fields = vec![
-        account_id(),
-        text("applicationName", "For people"),
-        flag(
-            "inboundSipCallsEnabled",
-            "true makes the inbound URI; false clears URI, password and addresses",
-        ),
-        flag("passwordAuthEnabled", "true makes a password, each time it is sent; false clears it"),
-        list(
-            "allowedSourceIps",
-            "Public IPv4 networks in canonical form; 0.0.0.0/0 is everyone",
-            MAX_SOURCES,
-            false,
-            source,
-        ),
-        list("allowedRegions", "Where it may be called; an empty list is nowhere", 676, false, region()),
-        gateways(),
-    ];
-    fields.extend(limits());
-    fields.extend(webhook());
-    fields
-}
-
-/// A call that somebody asks about.
-pub(super) fn question() -> Vec<Field> {
-    let uri = of(Type::String).max_length(Some(255)).examples(["sip:15550001@acme.sip.example.net"]);
-    let name = of(Type::String).min_length(Some(1)).max_length(Some(64)).pattern(Some("^[A-Za-z0-9._~+-]+$"));
-    vec![
-        field("requestUri", "sip: or sips: URI that the call would ask for", uri).required(),
-        field("sourceIp", "Where the request would come from", of(Type::String).examples(["203.0.113.7"]))
-            .required(),
-        flag("tls", "It would come over TLS"),
-        field("username", "The digest user it would name, with the right password", name),
-    ]
-}
-
-fn needing(fields: Vec<Field>, name: &str) -> Vec<Field> {
-    fields.into_iter().map(|field| if field.name == name { field.required() } else { field }).collect()
-}
-
 fn object(about: &str, fields: Vec<Field>) -> RefOr<Schema> {
     let closed = utoipa::openapi::schema::AdditionalProperties::FreeForm(false);
     let mut object = of(Type::Object).additional_properties(Some(closed));
@@ -302,7 +96,7 @@ macro_rules! bodies {
 
         impl PartialSchema for $name {
             fn schema() -> RefOr<Schema> {
-                object($about, $fields())
+                object($about, fields::$fields())
             }
         }
 
@@ -347,6 +141,7 @@ impl ToSchema for TrunkBatch {
 mod tests {
     use trunk_admission::model::Kind;
 
+    use super::fields::*;
     use super::*;
     use crate::api::{
         accounts, applications, credentials, explain, ip_acls, origination_uris, tokens, trunks,
@@ -408,7 +203,7 @@ mod tests {
             (token_new(), asked(|s| drop(tokens::edit_new(s)))),
             (token(), asked(|s| tokens::edit(s, &mut token_of))),
             (trunk_new(), asked(|s| drop(trunks::edit_new(s, &mut trunk(Kind::Trunk), "r", urls)))),
-            (self::trunk(), asked(|s| drop(trunks::edit(s, &mut trunk(Kind::Trunk), urls)))),
+            (super::fields::trunk(), asked(|s| drop(trunks::edit(s, &mut trunk(Kind::Trunk), urls)))),
             (credential_new(), asked(|s| drop(credentials::edit(s, None, "r")))),
             (question(), asked(|s| drop(explain::read(s)))),
             (ip_acl_new(), asked(|s| drop(ip_acls::edit(s, None)))),

@@ -6,6 +6,7 @@ mod conditions;
 mod document;
 mod hostile;
 mod life;
+mod live;
 mod repeat;
 mod trouble;
 

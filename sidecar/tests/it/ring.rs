@@ -33,6 +33,11 @@ pub(crate) fn module(dir: &Path, ring_cells: u32) -> Instance {
 }
 
 fn push_initiated(module: &Instance, call: Uuid, trunk: &str, reason: Option<Reason>) {
+    push_judged(module, call, trunk, reason, 1_000);
+}
+
+/// A call that was judged at `wall_ms`.
+pub(crate) fn push_judged(module: &Instance, call: Uuid, trunk: &str, reason: Option<Reason>, wall_ms: u64) {
     let body = BodyOut::Initiated(Initiated {
         account: b"",
         kind: Kind::Trunk,
@@ -49,7 +54,7 @@ fn push_initiated(module: &Instance, call: Uuid, trunk: &str, reason: Option<Rea
         to_user: b"al\xffice",
         request_uri: b"sip:alice@acme.sip.example.net",
     });
-    push(module, call, trunk, 1_000, body);
+    push(module, call, trunk, wall_ms, body);
 }
 
 pub(crate) fn push_whole_call(module: &Instance, call: Uuid, trunk: &str) {
@@ -226,8 +231,13 @@ async fn reqwest_text(daemon: &Daemon) -> String {
 
 /// A call that the module admits, as a worker would.
 pub(crate) fn admit(module: &mut Instance, call: &str) -> Admission {
+    admit_at(module, "acme.sip.example.net", call)
+}
+
+/// As [`admit`], for a trunk with this domain.
+pub(crate) fn admit_at(module: &mut Instance, domain: &str, call: &str) -> Admission {
     let attempt = Attempt {
-        host: b"acme.sip.example.net",
+        host: domain.as_bytes(),
         user: b"alice",
         source: "127.0.0.1".parse().unwrap(),
         secure: false,

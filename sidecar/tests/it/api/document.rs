@@ -1,7 +1,8 @@
 //! The API's description: every path that it names answers, and `docs/api.md` says the same as it does.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reqwest::Method;
 use serde_json::Value;
@@ -60,11 +61,10 @@ fn line(text: &Value) -> String {
 }
 
 fn page(document: &Value) -> String {
-    let mut page = String::from(
-        "# The HTTP API\n\nMade from the description that trunkd serves at `/openapi.json`; a test keeps it so. \
-         `Authorization: Bearer TOKEN`, JSON in and\nout, errors as problem documents (RFC 9457). Lists take `limit` and \
-         `offset`; objects have an `ETag`, which `If-Match` holds a\nwrite to; `Idempotency-Key` makes a write repeatable; \
-         `?wait=applied` holds the answer until the next call obeys.\n\n## Paths\n\n| method | path | what | body |\n|---|---|---|---|\n",
+    let mut page = format!(
+        "# The HTTP API\n\nMade from the description that trunkd serves at `/openapi.json`; a test keeps it so.\n\n{}\n\
+         ## Paths\n\n| method | path | what | body |\n|---|---|---|---|\n",
+        text(&document["info"]["description"])
     );
     for (path, method, operation) in operations(document) {
         let bodies = operation["requestBody"]["content"].as_object();
@@ -111,4 +111,61 @@ async fn what_is_described_is_there_and_written_down() {
         "docs/api.md is not what the API describes: run this test with TRUNKLINE_WRITE_DOCS=1"
     );
     daemon.stop().await.unwrap();
+}
+
+/// The texts in quotation marks that look like a code, in the arguments of what makes a refusal.
+fn codes(source: &str) -> BTreeSet<String> {
+    const MAKERS: [&str; 7] = [
+        "Broken::new(",
+        "Refusal::new(",
+        "Refusal::fault(",
+        "with_status(",
+        "unavailable(",
+        "code: ",
+        "=> (\"",
+    ];
+    let mut found = BTreeSet::new();
+    for maker in MAKERS {
+        for (at, _) in source.match_indices(maker) {
+            let after = &source[at + maker.trim_end_matches('"').len()..];
+            let end = after.find(';').unwrap_or(after.len()).min(200);
+            let arguments = &after[..after.floor_char_boundary(end)];
+            let word =
+                |text: &&str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
+            // Every second piece stands between quotation marks.
+            found.extend(arguments.split('"').skip(1).step_by(2).find(word).map(str::to_owned));
+        }
+    }
+    found
+}
+
+fn sources(dir: &Path, all: &mut Vec<String>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources(&path, all),
+            false => {
+                let text = std::fs::read_to_string(path).unwrap();
+                all.push(text.split("#[cfg(test)]").next().unwrap_or_default().to_owned());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_code_of_a_refusal_is_in_the_guide() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let guide = std::fs::read_to_string(root.join("api/guide.md")).unwrap();
+    let mut all = Vec::new();
+    for part in ["api", "edit", "input"] {
+        sources(&root.join(part), &mut all);
+    }
+    let found: BTreeSet<String> = all.iter().flat_map(|source| codes(source)).collect();
+    for known in
+        ["rate_limited", "not_canonical", "store_full", "malformed_json", "precondition_failed", "no_room"]
+    {
+        assert!(found.contains(known), "{known} is not found any more: {found:?}");
+    }
+    let missing: Vec<_> = found.iter().filter(|code| !guide.contains(&format!("`{code}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
