@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 benches=(decision slots digest counted publish)
 # Built first, so that nothing compiles while something is measured.
 cargo bench --quiet -p trunk-admission --no-run "${benches[@]/#/--bench=}"
+cargo bench --quiet -p trunkd --no-run --bench writes
 
 model=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
 memory=$(awk '/^MemTotal:/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)
@@ -19,3 +20,4 @@ TEXT
 for bench in "${benches[@]}"; do
     cargo bench --quiet -p trunk-admission --bench "$bench"
 done
+cargo bench --quiet -p trunkd --bench writes

@@ -5,16 +5,15 @@
 
 mod fixed;
 mod plan;
+mod report;
 mod start;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use utoipa::ToSchema;
 
 use crate::change::{self, Write, Writer};
 use crate::clock::Clock;
@@ -28,9 +27,9 @@ use crate::store::{Store, StoreError};
 use crate::webhook::{self, Wakes};
 
 pub use plan::Outline;
+pub use report::{Report, STORED};
+use report::{Refused, Stored};
 
-/// A reload's result while its revision waits to be published.
-pub const STORED: &str = "stored, not yet in force";
 /// How long a reload waits until its revision is in force, before it says that it is not yet.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Reloads that may wait for the one under way.
@@ -70,23 +69,6 @@ pub enum Error {
     /// The trunk files are faulty, and there is no earlier configuration to start with.
     #[error("the trunk files are faulty, and no configuration is stored that could be used instead")]
     NothingStored,
-}
-
-/// What a reload came to.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Reload)]
-pub struct Report {
-    /// `good`, `unchanged`, `refused`, `planned` or [`STORED`].
-    pub result: &'static str,
-    /// What was wrong, one line each.
-    pub problems: Vec<String>,
-    /// What is to change, or changed; `None` if the files could not be read.
-    pub plan: Option<Outline>,
-    /// Calls that are up on the trunks that changed or went, after the change.
-    pub calls_after: Option<u64>,
-    /// The configuration revision that the reload made.
-    pub revision: Option<i64>,
 }
 
 /// Somebody who asks for a reload.
@@ -165,7 +147,7 @@ impl Reloader {
             Ok(config) => self.take_over(config).await,
         };
         if !dry_run {
-            log(&report);
+            report.log();
             self.deps.metrics.reloads.with_label_values(&[report.result]).inc();
             self.tell(report.result, report.problems.clone());
         }
@@ -206,7 +188,7 @@ impl Reloader {
             Err(refused) => Report::from(refused),
             Ok(plan) => {
                 let outline = Outline::of(&plan, self.live.get());
-                Report { plan: Some(outline), ..report("planned") }
+                Report { plan: Some(outline), ..Report::new("planned") }
             }
         }
     }
@@ -214,7 +196,7 @@ impl Reloader {
     /// Stores, and waits until it is in force. An error says that nothing was stored.
     async fn put(&mut self, wanted: Provisioned) -> Result<Report, Refused> {
         let Stored { outline, touched, revision, changed } = self.store(wanted).await?;
-        let mut done = Report { plan: Some(outline), ..report("unchanged") };
+        let mut done = Report { plan: Some(outline), ..Report::new("unchanged") };
         done.revision = changed.then_some(revision);
         let applied = self.deps.writer.applied(revision, APPLY_TIMEOUT).await;
         done.calls_after = plan::calls(self.live.get(), &touched);
@@ -258,56 +240,6 @@ impl Reloader {
             calls_touched,
             "configuration in force"
         );
-    }
-}
-
-/// A plan that was written.
-struct Stored {
-    outline: Outline,
-    /// Indexes of the trunks that change or go.
-    touched: Vec<u32>,
-    /// The newest revision, whether or not it is ours.
-    revision: i64,
-    changed: bool,
-}
-
-/// Why nothing was stored.
-enum Refused {
-    /// The files contradict what is stored.
-    Problems(Vec<String>),
-    /// The store is in trouble.
-    Store(StoreError),
-}
-
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Refused {
-        if error.is_trouble() { Refused::Store(error) } else { Refused::Problems(vec![error.to_string()]) }
-    }
-}
-
-impl From<Refused> for Report {
-    fn from(refused: Refused) -> Report {
-        let problems = match refused {
-            Refused::Problems(problems) => problems,
-            Refused::Store(error) => vec![error.to_string()],
-        };
-        Report { problems, ..report("refused") }
-    }
-}
-
-fn report(result: &'static str) -> Report {
-    Report { result, problems: Vec::new(), plan: None, calls_after: None, revision: None }
-}
-
-fn log(report: &Report) {
-    for problem in &report.problems {
-        tracing::error!("{problem}");
-    }
-    let problems = report.problems.len();
-    match report.result {
-        "refused" => tracing::error!(problems, "reload refused; the configuration stays as it was"),
-        STORED => tracing::error!("reload {STORED}; publishing is tried again until it succeeds"),
-        _ => {}
     }
 }
 

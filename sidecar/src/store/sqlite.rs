@@ -3,6 +3,7 @@
 //! WAL with `synchronous=FULL`: what is answered is on the disk. One writer, so no transaction of ours ever meets another
 //! of ours; readers see the last commit and wait for nobody, short questions not even for long ones.
 
+mod answers;
 mod calls;
 mod commit;
 mod configuration;
@@ -11,20 +12,18 @@ mod kamailio;
 mod lane;
 mod lists;
 mod live_index;
+mod objects;
+mod open;
 mod outbox;
 mod put;
+mod record;
 mod schema;
 mod text;
 mod tokens;
 
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::ErrorKind;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::Path;
-use std::time::Duration;
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
+use rusqlite::{Connection, ErrorCode, Transaction};
 use trunk_admission::model::Table;
 use uuid::Uuid;
 
@@ -40,26 +39,7 @@ use crate::table::TableError;
 use configuration::Which;
 use lane::Lane;
 
-/// Statements kept prepared on each connection.
-const STATEMENT_CACHE: usize = 96;
-/// Pages kept by the writer, in KiB: a write of thousands of trunks touches thousands of pages.
-const WRITER_CACHE_KIB: i64 = 32 << 10;
-
-/// How a database is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// How long to wait for another process that has the file locked.
-    pub busy_timeout: Duration,
-    /// Group that may read the file; `None` is nobody else.
-    pub group: Option<u32>,
-}
-
-impl Default for Options {
-    /// Two seconds, and nobody else.
-    fn default() -> Options {
-        Options { busy_timeout: Duration::from_secs(2), group: None }
-    }
-}
+pub use open::Options;
 
 /// The store. Dropping it, or closing it, ends its threads.
 #[derive(Debug)]
@@ -85,24 +65,11 @@ impl SqliteStore {
     /// # Errors
     /// The same.
     pub fn open_with(path: &Path, options: Options) -> Result<SqliteStore, StoreError> {
-        let Options { busy_timeout, group } = options;
-        share(path, group).map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))?;
-        let mut connection = prepared(Connection::open(path)?, busy_timeout)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-        schema::migrate(&mut connection)?;
-
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let reader = |name| {
-            let connection = prepared(Connection::open_with_flags(path, flags)?, busy_timeout)?;
-            Lane::start(name, connection, false)
-        };
+        let [writer, reader, long_reader] = open::connections(path, options)?;
         Ok(SqliteStore {
-            writer: Lane::start("trunkd-store", connection, true)?,
-            reader: reader("trunkd-read")?,
-            long_reader: reader("trunkd-list")?,
+            writer: Lane::start("trunkd-store", writer, true)?,
+            reader: Lane::start("trunkd-read", reader, false)?,
+            long_reader: Lane::start("trunkd-list", long_reader, false)?,
         })
     }
 
@@ -132,33 +99,6 @@ impl SqliteStore {
     {
         self.long_reader.run(job)
     }
-}
-
-/// Makes the file, and sets who may read it, and what lies beside it from before. SQLite makes new files beside it with
-/// its mode, in the group of the directory. It holds digest hashes and signing keys.
-fn share(path: &Path, group: Option<u32>) -> std::io::Result<()> {
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-    let mode = if group.is_some() { 0o640 } else { 0o600 };
-    for suffix in ["", "-wal", "-shm"] {
-        let mut file = path.as_os_str().to_owned();
-        file.push(suffix);
-        let set = fs::set_permissions(&file, Permissions::from_mode(mode));
-        match set.and_then(|()| group.map_or(Ok(()), |group| chown(&file, None, Some(group)))) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// What every connection needs.
-fn prepared(connection: Connection, busy_timeout: Duration) -> Result<Connection, StoreError> {
-    connection.busy_timeout(busy_timeout)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    // The last connection to close would remove the log and its index, and then nobody who may only read could open the
-    // database any more: the log is emptied when we close, and stays.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    Ok(connection)
 }
 
 impl Store for SqliteStore {
@@ -254,7 +194,7 @@ impl Store for SqliteStore {
     }
 
     fn kept_answer(&self, owner: Uuid, key: String, now_ms: Millis) -> Answer<'_, Option<IdempotencyRecord>> {
-        self.read(move |db| commit::kept_answer(db, owner, &key, now_ms))
+        self.read(move |db| answers::kept(db, owner, &key, now_ms))
     }
 
     fn ring_position(&self, ring_id: u64) -> Answer<'_, Option<u64>> {

@@ -2,18 +2,18 @@
 //!
 //! Must never do a part of a write: whatever is wrong is an error, and an error rolls everything back.
 
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Transaction, params};
 use trunk_admission::model::Kind;
 use uuid::Uuid;
 
 use super::kamailio::Tables;
-use super::{configuration, live_index, put, text, tokens};
+use super::record::Entry;
+use super::{answers, configuration, live_index, put, text, tokens};
 use crate::crash;
-use crate::difference::{Line, Verb};
-use crate::domain::audit::{self, Fields};
+use crate::difference::Line;
 use crate::domain::{
-    Account, Actor, IdempotencyRecord, ManagedBy, Millis, Node, Token, Trunk, account_fields, kind_name,
-    node_fields, settle, settle_trunk, token_fields, trunk_fields,
+    Account, Actor, ManagedBy, Node, Token, Trunk, account_fields, audit, kind_name, node_fields, settle,
+    settle_trunk, token_fields, trunk_fields,
 };
 use crate::store::{
     Change, Committed, Effect, Managed, PlaceKind, Placed, PlacedTrunk, Reused, StoreError, Terms, Write,
@@ -22,8 +22,6 @@ use crate::table;
 
 /// Longest description kept of a revision, in bytes.
 const MAX_SUMMARY_BYTES: usize = 64 << 10;
-/// Kept answers that have expired and are removed with one write.
-const FORGOTTEN: u32 = 1_000;
 
 pub(super) fn commit(db: &Transaction<'_>, write: Write, terms: Terms) -> Result<Committed, StoreError> {
     let found = configuration::revision(db)?;
@@ -52,34 +50,29 @@ pub(super) fn commit(db: &Transaction<'_>, write: Write, terms: Terms) -> Result
     db.prepare_cached("UPDATE config_revisions SET summary = ?2 WHERE revision = ?1")?
         .execute(params![revision, summary])?;
     if let Some(record) = &idempotency {
-        keep_answer(db, record)?;
+        answers::keep(db, record)?;
     }
-    forget_answers(db, now_ms)?;
+    answers::forget(db, now_ms)?;
     crash::point("write.done");
     Ok(Committed { revision, effects, reused, lines })
 }
 
-struct Work<'a> {
-    db: &'a Transaction<'a>,
+/// A write under way.
+pub(super) struct Work<'a> {
+    pub(super) db: &'a Transaction<'a>,
     actor: Actor,
-    terms: Terms,
+    pub(super) terms: Terms,
     tables: Tables<'a>,
-    done: Done,
+    pub(super) done: Done,
 }
 
+/// What was done so far.
 #[derive(Default)]
-struct Done {
+pub(super) struct Done {
     effects: Vec<Effect>,
     reused: Vec<Reused>,
-    lines: Vec<Line>,
+    pub(super) lines: Vec<Line>,
     managed: Vec<Managed>,
-}
-
-/// An object's row of the audit log.
-struct Entry<'a> {
-    kind: &'static str,
-    id: &'a str,
-    account: Option<&'a str>,
 }
 
 impl Work<'_> {
@@ -287,109 +280,4 @@ impl Work<'_> {
         let id = live_index::gateway_id(trunk, uri);
         live_index::free(self.db, PlaceKind::Gateway, &id, self.terms.stamp)
     }
-
-    fn added(&mut self, entry: Entry<'_>, after: Fields, live: Option<u32>) -> Result<(), StoreError> {
-        self.audit("create", &entry, None, Some(after))?;
-        self.line(Verb::Added, &entry, Vec::new(), live);
-        Ok(())
-    }
-
-    /// What changed nothing leaves no trace but its revision.
-    fn changed(
-        &mut self,
-        entry: Entry<'_>,
-        fields: Vec<&'static str>,
-        (before, after): (Fields, Fields),
-        live: Option<u32>,
-    ) -> Result<(), StoreError> {
-        if fields.is_empty() {
-            return Ok(());
-        }
-        self.audit("update", &entry, Some(before), Some(after))?;
-        self.line(Verb::Changed, &entry, fields, live);
-        Ok(())
-    }
-
-    fn removed(&mut self, entry: Entry<'_>, before: Fields, live: Option<u32>) -> Result<(), StoreError> {
-        self.audit("delete", &entry, Some(before), None)?;
-        self.line(Verb::Removed, &entry, Vec::new(), live);
-        Ok(())
-    }
-
-    fn line(&mut self, verb: Verb, entry: &Entry<'_>, fields: Vec<&'static str>, live: Option<u32>) {
-        self.done.lines.push(Line { verb, kind: entry.kind, id: entry.id.to_owned(), fields, live });
-    }
-
-    fn audit(
-        &self,
-        action: &str,
-        entry: &Entry<'_>,
-        before: Option<Fields>,
-        after: Option<Fields>,
-    ) -> Result<(), StoreError> {
-        let text =
-            |fields: Option<Fields>| fields.map(|fields| serde_json::Value::Object(fields).to_string());
-        let Entry { kind, id, account } = entry;
-        self.db
-            .prepare_cached(
-                "INSERT INTO audit_log (revision, action, kind, object_id, account_id, before, after)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute(params![
-                self.terms.stamp.revision,
-                action,
-                kind,
-                id,
-                account,
-                text(before),
-                text(after)
-            ])?;
-        Ok(())
-    }
-}
-
-/// An answer that is kept again under its key replaces the one before, which must have expired.
-fn keep_answer(db: &Transaction<'_>, record: &IdempotencyRecord) -> Result<(), StoreError> {
-    db.prepare_cached("INSERT OR REPLACE INTO kept_answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(
-        params![
-            text::uuid(record.owner),
-            record.key,
-            record.fingerprint,
-            record.status,
-            record.answer,
-            record.expires_ms
-        ],
-    )?;
-    Ok(())
-}
-
-fn forget_answers(db: &Transaction<'_>, now_ms: Millis) -> Result<(), StoreError> {
-    db.prepare_cached(
-        "DELETE FROM kept_answers WHERE (owner, key) IN
-            (SELECT owner, key FROM kept_answers WHERE expires_ms <= ?1 ORDER BY expires_ms LIMIT ?2)",
-    )?
-    .execute(params![now_ms, FORGOTTEN])?;
-    Ok(())
-}
-
-pub(super) fn kept_answer(
-    db: &Transaction<'_>,
-    owner: Uuid,
-    key: &str,
-    now_ms: Millis,
-) -> Result<Option<IdempotencyRecord>, StoreError> {
-    let sql = "SELECT fingerprint, status, answer, expires_ms FROM kept_answers
-        WHERE owner = ?1 AND key = ?2 AND expires_ms > ?3";
-    let found = db.prepare_cached(sql)?.query_row(params![text::uuid(owner), key, now_ms], |row| {
-        let (fingerprint, status, answer) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(IdempotencyRecord {
-            owner,
-            key: key.to_owned(),
-            fingerprint,
-            status,
-            answer,
-            expires_ms: row.get(3)?,
-        })
-    });
-    Ok(found.optional()?)
 }

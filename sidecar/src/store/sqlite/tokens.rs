@@ -3,8 +3,9 @@
 use rusqlite::{Row, Transaction, params};
 use uuid::Uuid;
 
-use super::configuration::{rows, stamp};
+use super::configuration::rows;
 use super::lists::Conditions;
+use super::objects::stamp;
 use super::text::{self, get, get_uuid};
 use crate::domain::{Millis, Scope, Token};
 use crate::store::{Listed, Page, StoreError};
