@@ -5,7 +5,7 @@ SIP_ADDR  ?= 127.0.0.1:5060
 API_ADDR  ?= 127.0.0.1:8080
 # Debian keeps kamailio where an ordinary user does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
-export STATE_DIR SIP_ADDR API_ADDR
+export STATE_DIR SIP_ADDR API_ADDR BENCH_MODE BENCH_PARTS BENCH_OUT
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build run demo test e2e bench proof fmt lint deny clean
@@ -33,7 +33,7 @@ test: deps ## everything: format, lints, licences, unit, integration and end-to-
 e2e: build ## the end-to-end tests alone
 	@scripts/test.sh e2e
 
-bench: build ## print the benchmark tables
+bench: build ## what things cost, beside stock modules; BENCH_MODE=full for the long one
 	@scripts/bench.sh
 
 proof: deps ## the long proofs, a quarter of an hour; with NIGHT=1 some hours

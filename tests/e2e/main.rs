@@ -3,6 +3,7 @@
 //! A test must never pass because something was slow, absent or not looked at: it waits for what should be, and asserts
 //! what must not be.
 
+mod bench;
 mod control;
 mod endings;
 mod fail_modes;

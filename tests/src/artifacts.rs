@@ -75,6 +75,14 @@ pub fn stock_cfg() -> Result<PathBuf> {
     existing(root().join("tests/stock-tables/kamailio.cfg"))
 }
 
+/// A file of the stock configuration that Trunkline is measured beside.
+///
+/// # Errors
+/// The source tree is not whole.
+pub fn stock(file: &str) -> Result<PathBuf> {
+    existing(root().join("tests/stock").join(file))
+}
+
 /// The tables of Kamailio's dialog module.
 ///
 /// # Errors

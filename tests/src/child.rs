@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill, killpg};
@@ -97,7 +98,15 @@ impl Child {
     /// # Errors
     /// It ended first, or never printed it.
     pub fn line_with(&mut self, text: &str) -> Result<String> {
-        wait::until(&format!("`{text}` from {}", self.name), || {
+        self.line_with_within(wait::PATIENCE, text)
+    }
+
+    /// As [`Child::line_with`], with a limit for what has much to read.
+    ///
+    /// # Errors
+    /// It ended first, or did not print it within `limit`.
+    pub fn line_with_within(&mut self, limit: Duration, text: &str) -> Result<String> {
+        wait::until_within(limit, &format!("`{text}` from {}", self.name), || {
             let found = self.output()?.lines().find(|line| line.contains(text)).map(str::to_owned);
             if found.is_none() {
                 self.check()?;

@@ -201,9 +201,17 @@ pub fn start(places: &Places, sip: SocketAddr, options: &Options, round: u32) ->
 /// # Errors
 /// It ends, or never does.
 pub fn wait_for_options(child: &mut Child, sip: SocketAddr) -> Result<()> {
+    wait_for_options_within(wait::PATIENCE, child, sip)
+}
+
+/// As [`wait_for_options`], with a limit for a proxy that has much to load.
+///
+/// # Errors
+/// It ends, or does not answer within `limit`.
+pub fn wait_for_options_within(limit: Duration, child: &mut Child, sip: SocketAddr) -> Result<()> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.set_read_timeout(Some(Duration::from_millis(200)))?;
-    wait::until("Kamailio to answer OPTIONS", || {
+    socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+    wait::until_within(limit, "Kamailio to answer OPTIONS", || {
         child.check()?;
         Ok(answers_options(&socket, sip)?.then_some(()))
     })

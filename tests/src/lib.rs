@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod artifacts;
+pub mod bench;
 pub mod child;
 pub mod digest;
 pub mod gateway;

@@ -123,6 +123,17 @@ impl Receiver {
         self.shared.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Forgets everything that came so far, and says how many deliveries that were.
+    pub fn forget(&self) -> usize {
+        std::mem::take(&mut *self.shared.deliveries.lock().unwrap_or_else(PoisonError::into_inner)).len()
+    }
+
+    /// How many deliveries came so far, repetitions included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.shared.deliveries.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The accepted events of a call in the order they first came, each once by its id.
     #[must_use]
     pub fn events(&self, sip_call_id: &str) -> Vec<Delivery> {

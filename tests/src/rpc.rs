@@ -7,6 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -29,10 +30,18 @@ impl Drop for Mailbox {
 /// # Errors
 /// Nobody answers at `socket`, or the answer is an error.
 pub fn call(socket: &Path, method: &str, parameters: &[Value]) -> Result<Value> {
+    call_within(PATIENCE, socket, method, parameters)
+}
+
+/// As [`call`], with a limit for what takes long.
+///
+/// # Errors
+/// Nobody answers at `socket` within `limit`, or the answer is an error.
+pub fn call_within(limit: Duration, socket: &Path, method: &str, parameters: &[Value]) -> Result<Value> {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let mailbox = Mailbox(std::env::temp_dir().join(format!("trunkline-rpc-{}-{number}", process::id())));
     let ours = UnixDatagram::bind(&mailbox.0).with_context(|| format!("binding {}", mailbox.0.display()))?;
-    ours.set_read_timeout(Some(PATIENCE))?;
+    ours.set_read_timeout(Some(limit))?;
     ours.connect(socket).with_context(|| format!("connecting to {}", socket.display()))?;
     let request = json!({"jsonrpc": "2.0", "id": number, "method": method, "params": parameters});
     ours.send(request.to_string().as_bytes())?;

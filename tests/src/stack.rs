@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -13,6 +14,7 @@ use crate::kamailio::{self, Options};
 use crate::ports;
 use crate::site::Site;
 use crate::trunkd::{self, Places, Trunkd};
+use crate::wait;
 
 /// A running stack.
 #[derive(Debug)]
@@ -72,8 +74,16 @@ impl Stack {
     /// # Errors
     /// It does not come up.
     pub fn start_trunkd(&mut self) -> Result<()> {
+        self.start_trunkd_within(wait::PATIENCE)
+    }
+
+    /// As [`Stack::start_trunkd`], with a limit for one that has many trunks to read.
+    ///
+    /// # Errors
+    /// It does not come up within `limit`.
+    pub fn start_trunkd_within(&mut self, limit: Duration) -> Result<()> {
         self.round += 1;
-        let trunkd = Trunkd::start(&self.places, self.round)?;
+        let trunkd = Trunkd::start_within(limit, &self.places, self.round)?;
         (self.site.api, self.site.trunkd) = (trunkd.api, trunkd.child.pid());
         self.trunkd = Some(trunkd);
         Ok(())

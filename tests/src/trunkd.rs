@@ -5,11 +5,12 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::artifacts;
 use crate::child::Child;
+use crate::{artifacts, wait};
 
 /// Directories of one instance.
 #[derive(Clone, Debug)]
@@ -89,12 +90,20 @@ impl Trunkd {
     /// # Errors
     /// It does not come up.
     pub fn start(places: &Places, round: u32) -> Result<Trunkd> {
+        Trunkd::start_within(wait::PATIENCE, places, round)
+    }
+
+    /// As [`Trunkd::start`], with a limit for one that has many trunks to read.
+    ///
+    /// # Errors
+    /// It does not come up within `limit`.
+    pub fn start_within(limit: Duration, places: &Places, round: u32) -> Result<Trunkd> {
         let config = config(places);
         let arguments = [Path::new("run"), Path::new("--config"), &config];
         // A log of its own for each start, so that a ready line is never that of an earlier one.
         let log = places.dir.join(format!("trunkd-{round}.log"));
         let mut child = Child::spawn("trunkd", &artifacts::trunkd()?, arguments, &log)?;
-        let line = child.line_with("trunkd ready")?;
+        let line = child.line_with_within(limit, "trunkd ready")?;
         let api = line
             .split_whitespace()
             .find_map(|word| word.strip_prefix("api="))
