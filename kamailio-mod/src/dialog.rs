@@ -10,7 +10,7 @@
 //! | `CONFIRMED_NA` | `dlg_onreply` | first 2xx, after the dialog was saved | worker of the reply |
 //! | `FAILED` | `dlg_onreply` | the caller gets a final 3xx–6xx: far side's, tm's own 408, 487 after CANCEL, the script's | worker, timer (timeouts) |
 //! | `TERMINATED` | `dlg_terminated`, dlg_handlers.c | BYE of either side; `req` is the BYE, `direction` tells whose | worker of the BYE |
-//! | `TERMINATED`, no `req` | `dlg_bye_all`, dlg_req_within.c | `dlg.end_dlg`, `dlg_terminate`, and lifetime over with BYEs to send (`DLG_FLAG_EXPIRED` is set then) | RPC process, worker, timer |
+//! | `TERMINATED`, no `req` | `dlg_bye_all`, dlg_req_within.c | `dlg.end_dlg`, `dlg_terminate`, and lifetime over with BYEs to send (`DLG_FLAG_EXPIRED` is set then); **before** `send_bye` refuses a dialog that nobody has answered yet, which then goes on | RPC process, worker, timer |
 //! | `TERMINATED_CONFIRMED` | `bye_reply_cb`, dlg_req_within.c | answer to a BYE of ours; the only one for `dlg_bye(side)` | worker, timer |
 //! | `EXPIRED` | `dlg_ontimeout`, dlg_handlers.c | lifetime over without BYEs; also 10 s after a missing ACK (`dlg_clean_run`, after `noack_timeout`) and after too many unanswered keep-alives (`dlg_ka_cb_all`) | timer |
 //! | `DESTROY` | `destroy_dlg`, dlg_hash.c | the last reference is gone: for a dialog without transaction at the route's end (`dlg_cfg_cb`), for one that rang longer than `early_timeout`, and for **all of them when Kamailio stops** | any; main process at the end |
@@ -137,6 +137,9 @@ pub(crate) fn event(dialog: *mut sys::dlg_cell, event: i32, params: *mut sys::dl
             let how = failed(process, slot, params.req, reply);
             ending::end(process, slot, how);
         }
+        // Nobody has answered it, so dialog is about to refuse the BYE: the call goes on, and so does its slot. A dialog
+        // that is answered in this very moment is ended by `TERMINATED_CONFIRMED`.
+        sys::DLGCB_TERMINATED if request.is_none() && !can_be_hung_up(cell.state) => {}
         sys::DLGCB_TERMINATED => {
             let how = terminated(cell, params.direction, request);
             ending::end(process, slot, how);
@@ -169,6 +172,11 @@ fn destroyed(state: u32, stopping: bool) -> Option<EndCause> {
         sys::DLG_STATE_EARLY if !stopping => Some(EndCause::TimedOut),
         _ => Some(EndCause::Terminated),
     }
+}
+
+/// Whether `send_bye` (dlg_req_within.c) takes a dialog in this state, or one that has passed it.
+fn can_be_hung_up(state: u32) -> bool {
+    !matches!(state, sys::DLG_STATE_UNCONFIRMED | sys::DLG_STATE_EARLY)
 }
 
 fn failed(
@@ -243,6 +251,12 @@ fn confirmed(process: &mut Process, slot: SlotRef) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_that_nobody_has_answered_cannot_be_hung_up() {
+        assert!(!can_be_hung_up(sys::DLG_STATE_UNCONFIRMED) && !can_be_hung_up(sys::DLG_STATE_EARLY));
+        assert!(can_be_hung_up(sys::DLG_STATE_CONFIRMED_NA) && can_be_hung_up(sys::DLG_STATE_CONFIRMED));
+    }
 
     #[test]
     fn a_stop_of_kamailio_ends_calls_that_ring_and_keeps_calls_that_are_up() {

@@ -167,6 +167,34 @@ fn the_call_lasts_too_long_and_both_sides_are_told() {
 fn an_operator_ends_it() {
     let (mut site, host, caller, gateway) = scene("");
     let Up { uid, .. } = talk(&mut site, &caller, &gateway, true);
+    hang_up(&host);
+    both_are_told(&caller, &gateway);
+    assert_eq!(facts(&over(&mut site, &host, uid)), (200, 0, Party::Proxy, EndCause::Terminated));
+}
+
+#[test]
+fn an_operator_cannot_end_a_call_that_rings_and_its_slot_stays() {
+    let (mut site, host, caller, gateway) = scene("");
+    let mut call = caller.invite(&format!("sip:100@{DOMAIN}"));
+    let invite = gateway.expect("INVITE");
+    gateway.answer(&invite, "180 Ringing", &[]);
+    caller.expect("180");
+    let uid = site.initiated();
+    hang_up(&host);
+    // dialog has refused, and the call still counts: it can be answered, and is hung up like any other.
+    site.assert_quiet();
+    assert_eq!(host.status("calls"), 1);
+    gateway.answer(&invite, "200 OK", &[]);
+    assert_eq!(caller.expect_final(&mut call).code(), Some(200));
+    caller.ack(&call);
+    site.event();
+    caller.bye(&call, &[]);
+    gateway.expect("BYE");
+    assert_eq!(facts(&over(&mut site, &host, uid)), (200, 0, Party::Caller, EndCause::Bye));
+}
+
+/// Asks dialog to end the only call there is.
+fn hang_up(host: &Host) {
     let list = host.rpc("dlg.list", "");
     let number = |name: &str| {
         let at = list.find(&format!("\"{name}\":")).unwrap_or_else(|| panic!("no {name} in {list}"));
@@ -177,8 +205,6 @@ fn an_operator_ends_it() {
             .collect::<String>()
     };
     host.rpc("dlg.end_dlg", &format!("{}, {}", number("h_entry"), number("h_id")));
-    both_are_told(&caller, &gateway);
-    assert_eq!(facts(&over(&mut site, &host, uid)), (200, 0, Party::Proxy, EndCause::Terminated));
 }
 
 #[test]
