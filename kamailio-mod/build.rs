@@ -105,6 +105,7 @@ const VARS: &[&str] = &[
     "POST_SCRIPT_CB",
     "PROC_.*",
     "PV_.*",
+    "QOP_.*",
     "REQUEST_ROUTE",
     "SIP_REPLY",
     "SIP_REQUEST",

@@ -19,6 +19,7 @@ pub(crate) enum Space {
     User = 2,
     Credential = 3,
     Tag = 4,
+    Source = 5,
 }
 
 impl Keys {

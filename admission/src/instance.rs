@@ -280,6 +280,13 @@ impl Instance {
         verdict
     }
 
+    /// Refuses a call that proves nothing, without looking any further: it is to be asked for a password.
+    pub fn challenge(&self, identity: &Identity) -> Refusal {
+        let refusal = Refusal::new(Reason::Challenge, Some(*identity));
+        self.live.count(self.process, Counter::Refused(Reason::Challenge));
+        refusal
+    }
+
     fn count_refusal(&self, refusal: &Refusal) {
         self.live.count(self.process, Counter::Refused(refusal.reason));
         let scope = refusal.identity.map(|identity| crate::live::Scope::Trunk(identity.trunk.live()));

@@ -5,6 +5,7 @@
 //! Nothing here waits, and nothing here knows SIP.
 
 pub(crate) mod audit;
+mod brakes;
 mod calls;
 mod count;
 pub(crate) mod health;
@@ -20,6 +21,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub use audit::Count;
+pub use brakes::Brake;
 pub use calls::{CallView, Ending};
 pub(crate) use count::CountWord;
 pub(crate) use layout::Capacity;

@@ -8,7 +8,7 @@ use crate::guard::guarded;
 use crate::params;
 use crate::sys;
 use crate::verdict::Plain;
-use crate::{admit, dialog, lifecycle, pv, ready, route, rpc, suspects};
+use crate::{admit, brake, dialog, lifecycle, pv, ready, route, rpc, suspects};
 
 /// A table that Kamailio only reads. Raw pointers inside point to statics of ours.
 #[repr(transparent)]
@@ -42,7 +42,8 @@ pub static exports: Shared<sys::module_exports> = Shared(sys::module_exports {
     destroy_mod_f: Some(mod_destroy),
 });
 
-static COMMANDS: Shared<[sys::cmd_export; 4]> = Shared([
+static COMMANDS: Shared<[sys::cmd_export; 5]> = Shared([
+    command(c"trunk_screen", trunk_screen, sys::REQUEST_ROUTE),
     command(c"trunk_admit", trunk_admit, sys::REQUEST_ROUTE),
     command(c"trunk_route", trunk_route, sys::REQUEST_ROUTE),
     command(c"trunk_next", trunk_next, sys::FAILURE_ROUTE),
@@ -65,7 +66,7 @@ const fn command(
     sys::cmd_export { name, function: Some(function), param_no: 0, fixup: None, free_fixup: None, flags }
 }
 
-const PARAMETER_COUNT: usize = if cfg!(feature = "panic-points") { 10 } else { 9 };
+const PARAMETER_COUNT: usize = if cfg!(feature = "panic-points") { 13 } else { 12 };
 static PARAMETERS: Shared<[sys::param_export; PARAMETER_COUNT]> = Shared([
     parameter(c"shm_dir", sys::PARAM_STRING, params::SHM_DIR.cell()),
     parameter(c"fail_mode", sys::PARAM_STRING, params::FAIL_MODE.cell()),
@@ -75,6 +76,9 @@ static PARAMETERS: Shared<[sys::param_export; PARAMETER_COUNT]> = Shared([
     parameter(c"gateways", sys::PARAM_INT, params::GATEWAYS.cell()),
     parameter(c"ring_cells", sys::PARAM_INT, params::RING_CELLS.cell()),
     parameter(c"spill_cells", sys::PARAM_INT, params::SPILL_CELLS.cell()),
+    parameter(c"failures", sys::PARAM_INT, params::FAILURES.cell()),
+    parameter(c"strangers", sys::PARAM_INT, params::STRANGERS.cell()),
+    parameter(c"flood", sys::PARAM_INT, params::FLOOD.cell()),
     #[cfg(feature = "panic-points")]
     parameter(c"panic_at", sys::PARAM_STRING, params::PANIC_AT.cell()),
     sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() },
@@ -128,7 +132,8 @@ static RPC_STATUS_DOC: Shared<[*const c_char; 2]> =
 static RPC_SUSPECTS_DOC: Shared<[*const c_char; 2]> =
     Shared([c"Calls that nobody may end any more, from a place among the slots on.".as_ptr(), ptr::null()]);
 
-static KEMI: Shared<[sys::sr_kemi; 4]> = Shared([
+static KEMI: Shared<[sys::sr_kemi; 5]> = Shared([
+    kemi(c"screen", kemi_screen),
     kemi(c"admit", kemi_admit),
     kemi(c"route", kemi_route),
     kemi(c"next", kemi_next),
@@ -170,6 +175,10 @@ extern "C" fn mod_destroy() {
     guarded("mod_destroy", lifecycle::mod_destroy);
 }
 
+unsafe extern "C" fn trunk_screen(msg: *mut sys::sip_msg, _: *mut c_char, _: *mut c_char) -> c_int {
+    guarded("trunk_screen", || brake::trunk_screen(msg))
+}
+
 unsafe extern "C" fn trunk_admit(msg: *mut sys::sip_msg, _: *mut c_char, _: *mut c_char) -> c_int {
     guarded("trunk_admit", || admit::trunk_admit(msg))
 }
@@ -180,6 +189,10 @@ unsafe extern "C" fn trunk_route(msg: *mut sys::sip_msg, _: *mut c_char, _: *mut
 
 unsafe extern "C" fn trunk_next(msg: *mut sys::sip_msg, _: *mut c_char, _: *mut c_char) -> c_int {
     guarded("trunk_next", || route::trunk_next(msg))
+}
+
+unsafe extern "C" fn kemi_screen(msg: *mut sys::sip_msg) -> c_int {
+    guarded("trunk_screen", || brake::trunk_screen(msg))
 }
 
 unsafe extern "C" fn kemi_admit(msg: *mut sys::sip_msg) -> c_int {

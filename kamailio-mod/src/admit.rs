@@ -4,9 +4,10 @@
 //! nobody looks after: what no dialog has taken over when the route ends is given back in [`script_done`].
 
 use trunk_admission::events::{BodyOut, EndCause, EventOut, InitiatedOut, Party};
-use trunk_admission::instance::Freshness;
+use trunk_admission::instance::{Freshness, Instance};
 use trunk_admission::{Admission, Attempt, Identity, Kind, Now, Proof, Reason, Refusal, Verdict};
 
+use crate::digest::{self, Asked, Proved};
 use crate::ending::{self, How};
 use crate::judgement::{Judgement, uuid};
 use crate::log::{self, Level};
@@ -15,7 +16,7 @@ use crate::process::{self, Process};
 use crate::text::Text;
 use crate::uri::Uri;
 use crate::verdict::{Admit, Plain};
-use crate::{digest, ready, sys};
+use crate::{ready, sys};
 
 static MISUSED: log::Kind = log::Kind::new();
 static MALFORMED: log::Kind = log::Kind::new();
@@ -51,28 +52,17 @@ fn judge(process: &mut Process, msg: SipMsg<'_>) -> Admit {
     }
     refresh(process);
     process.judgement.generation = u64::from(process.instance.generation());
+    let attempt = attempt(&process.instance, msg);
     let (source, source_port) = msg.source();
-    let uri = Uri::parse(msg.request_uri());
-    let attempt = Attempt {
-        host: uri.map_or(b"", |uri| uri.host),
-        user: uri.map_or(b"", |uri| uri.user),
-        source,
-        secure: msg.is_secure(),
-        call: process.instance.call_key(
-            msg.call_id().bytes(),
-            msg.caller_tag().bytes(),
-            msg.cseq().unwrap_or(0),
-        ),
-    };
     let facts = Facts { msg, attempt, source_port, now: Now::read() };
     let identity = match process.instance.identify(&attempt) {
         Ok(identity) => identity,
-        Err(refusal) => return refuse(process, &facts, &refusal),
+        Err(refusal) => {
+            process.rates.stranger(&process.instance, source);
+            return refuse(process, &facts, &refusal);
+        }
     };
     name(process, &identity);
-    // The realm that the hashes were made for, however the caller spelled the host.
-    let realm = process.instance.realm(&identity);
-    process.judgement.realm = Text::new(realm.as_bytes()).unwrap_or(Text::EMPTY);
     let proof = if identity.needs_password { prove(process, msg, &identity) } else { Proof::None };
     match process.instance.admit(&identity, &attempt, proof, facts.now) {
         Verdict::Admitted(admission) => {
@@ -91,9 +81,28 @@ fn judge(process: &mut Process, msg: SipMsg<'_>) -> Admit {
         }
         Verdict::Challenge(_) => {
             process.judgement.reason = Some(Reason::Challenge);
+            process.rates.stranger(&process.instance, source);
             Admit::Challenge
         }
-        Verdict::Refused(refusal) => refuse(process, &facts, &refusal),
+        Verdict::Refused(refusal) => {
+            if refusal.reason == Reason::BadCredentials {
+                process.rates.stranger(&process.instance, source);
+            }
+            refuse(process, &facts, &refusal)
+        }
+    }
+}
+
+/// What the decision looks at.
+pub(crate) fn attempt<'a>(instance: &Instance, msg: SipMsg<'a>) -> Attempt<'a> {
+    let (source, _) = msg.source();
+    let uri = Uri::parse(msg.request_uri());
+    Attempt {
+        host: uri.map_or(b"", |uri| uri.host),
+        user: uri.map_or(b"", |uri| uri.user),
+        source,
+        secure: msg.is_secure(),
+        call: instance.call_key(msg.call_id().bytes(), msg.caller_tag().bytes(), msg.cseq().unwrap_or(0)),
     }
 }
 
@@ -105,7 +114,7 @@ struct Facts<'a> {
     now: Now,
 }
 
-fn prove(process: &Process, msg: SipMsg<'_>, identity: &Identity) -> Proof {
+fn prove(process: &mut Process, msg: SipMsg<'_>, identity: &Identity) -> Proof {
     let Some((auth, algorithm)) = &process.digest else {
         log::line(
             Level::Error,
@@ -114,7 +123,16 @@ fn prove(process: &Process, msg: SipMsg<'_>, identity: &Identity) -> Proof {
         );
         return Proof::None;
     };
-    digest::prove(auth, *algorithm, &process.instance, identity, msg, process.judgement.realm.bytes())
+    let realm = process.judgement.realm;
+    let asked = Asked { auth, algorithm: *algorithm, rates: &process.rates, realm: realm.bytes() };
+    let proved = digest::prove(&asked, &process.instance, identity, msg);
+    process.judgement.braked = proved == Proved::NotLookedAt;
+    process.judgement.stale = proved == Proved::Stale;
+    match proved {
+        Proved::Nothing | Proved::Stale => Proof::None,
+        Proved::Right => Proof::Verified,
+        Proved::Wrong | Proved::NotLookedAt => Proof::Failed,
+    }
 }
 
 /// Maps a newer table if there is one, and says so when it cannot be used.
@@ -124,7 +142,10 @@ pub(crate) fn refresh(process: &mut Process) {
     }
 }
 
-fn name(process: &mut Process, identity: &Identity) {
+/// Notes whose call it is, and the realm that the hashes were made for, however the caller spelled the host.
+pub(crate) fn name(process: &mut Process, identity: &Identity) {
+    let realm = process.instance.realm(identity);
+    process.judgement.realm = Text::new(realm.as_bytes()).unwrap_or(Text::EMPTY);
     let names = process.instance.names(identity);
     process.judgement.trunk = Text::new(names.trunk.as_bytes()).unwrap_or(Text::EMPTY);
     process.judgement.account = Text::new(names.account.as_bytes()).unwrap_or(Text::EMPTY);

@@ -5,10 +5,11 @@
 
 use core::ptr;
 
+use trunk_admission::Identity;
 use trunk_admission::image::Ha1;
 use trunk_admission::instance::Instance;
-use trunk_admission::{Identity, Proof};
 
+use crate::brake::Rates;
 use crate::hex;
 use crate::kstr::KStr;
 use crate::msg::SipMsg;
@@ -42,39 +43,70 @@ impl Algorithm {
     }
 }
 
-/// What the caller has proved for `realm`. [`Proof::None`] for no, malformed or outdated credentials: auth has marked
-/// the stale ones, so that the script's `proxy_challenge()` says so.
-pub(crate) fn prove(
-    auth: &sys::auth_api_s,
-    algorithm: Algorithm,
-    instance: &Instance,
-    identity: &Identity,
-    msg: SipMsg<'_>,
-    realm: &[u8],
-) -> Proof {
-    let (Some(pre_auth), Some(check), Some(post_auth)) = (auth.pre_auth, auth.check_response, auth.post_auth)
+/// What a call's credentials are checked with.
+pub(crate) struct Asked<'a> {
+    /// The auth module's functions.
+    pub(crate) auth: &'a sys::auth_api_s,
+    /// The digest it computes.
+    pub(crate) algorithm: Algorithm,
+    /// How often anybody may be wrong.
+    pub(crate) rates: &'a Rates,
+    /// The realm of the trunk.
+    pub(crate) realm: &'a [u8],
+}
+
+/// What the caller has proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proved {
+    /// It brought no credentials, or some that answer no challenge of ours.
+    Nothing,
+    /// Its nonce is too old or was used before: another one will do, without asking anybody for a password.
+    Stale,
+    /// The password.
+    Right,
+    /// That it does not know it.
+    Wrong,
+    /// It has been wrong too often; what it brought was not looked at.
+    NotLookedAt,
+}
+
+/// Checks the credentials for the realm. Each takes its nonce count whatever comes of it, so that none is ever good twice.
+pub(crate) fn prove(asked: &Asked<'_>, instance: &Instance, identity: &Identity, msg: SipMsg<'_>) -> Proved {
+    let (Some(pre_auth), Some(check), Some(post_auth)) =
+        (asked.auth.pre_auth, asked.auth.check_response, asked.auth.post_auth)
     else {
-        return Proof::None;
+        return Proved::Nothing;
     };
+    let (source, _) = msg.source();
     let mut header = ptr::null_mut();
-    let mut text = KStr::from_bytes(realm).as_sys();
+    let mut text = KStr::from_bytes(asked.realm).as_sys();
     // SAFETY: reads the message; may move the ends of `text`, not its bytes; stores a header of the message.
     let found = unsafe { pre_auth(msg.as_ptr(), &raw mut text, sys::HDR_PROXYAUTH_T, &raw mut header, None) };
+    if found == sys::STALE_NONCE {
+        return Proved::Stale;
+    }
+    if matches!(found, sys::NOT_AUTHENTICATED | sys::BAD_CREDENTIALS) {
+        asked.rates.forged(instance, source);
+    }
     if found != sys::DO_AUTHENTICATION || header.is_null() {
-        return Proof::None;
+        return Proved::Nothing;
     }
     // SAFETY: DO_AUTHENTICATION means that the header was parsed into an auth_body (modules/auth/api.c).
     let body = unsafe { (*header).parsed.cast::<sys::auth_body>() };
     // SAFETY: as above; the struct lives as long as the message.
-    let Some(body) = (unsafe { body.as_mut() }) else { return Proof::None };
+    let Some(body) = (unsafe { body.as_mut() }) else { return Proved::Nothing };
     // SAFETY: a part of the message.
     let username = unsafe { KStr::new(&body.digest.username.whole) };
+    let trunk = identity.trunk.live();
+    if asked.rates.refuse_guess(instance, source, trunk, username.bytes()) {
+        return Proved::NotLookedAt;
+    }
 
     let ha1 = instance.credential(identity, username.bytes());
     let known = ha1.is_some();
     let ha1 = ha1.unwrap_or(Ha1 { md5: [0; 16], sha256: [0; 32] });
     let mut digits = [0u8; HA1_CHARS];
-    let written = match algorithm {
+    let written = match asked.algorithm {
         Algorithm::Md5 => hex::c_string(&ha1.md5, &mut digits),
         Algorithm::Sha256 => hex::c_string(&ha1.sha256, &mut digits),
     };
@@ -82,13 +114,49 @@ pub(crate) fn prove(
     let digits = digits.as_mut_ptr().cast();
     // SAFETY: reads the credentials, the method and the NUL-terminated digits.
     let right = unsafe { check(&raw mut body.digest, &raw mut method, digits) } == sys::AUTHENTICATED;
-    if !(right && known && written.is_some()) {
-        return Proof::Failed;
+    if !(right && known && written.is_some() && counted_once(&body.digest)) {
+        asked.rates.wrong(instance, source, trunk, username.bytes());
+        return Proved::Wrong;
     }
     // SAFETY: as above, after a good response.
-    if unsafe { post_auth(msg.as_ptr(), header, digits) } == sys::AUTHENTICATED {
-        Proof::Verified
-    } else {
-        Proof::None
+    if unsafe { post_auth(msg.as_ptr(), header, digits) } != sys::AUTHENTICATED {
+        return Proved::Nothing;
+    }
+    instance.live().trust(source, trunk, username.bytes());
+    Proved::Right
+}
+
+/// Whether the response can never be used again: it is bound to a nonce count, which `check_nonce` (modules/auth/nonce.c) has
+/// just taken. That function only looks at a count when there is one, whatever `qop` says, and `calc_response` hashes it
+/// only when there is a `qop`: so both must be there, or the same response would be right a second time. `auth-int`
+/// would be checked against a body hash that auth does not compute.
+fn counted_once(digest: &sys::dig_cred) -> bool {
+    // SAFETY: a part of the message.
+    let nonce = unsafe { KStr::new(&digest.nonce) };
+    // SAFETY: as above.
+    let count = unsafe { KStr::new(&digest.nc) };
+    // SAFETY: as above.
+    let own = unsafe { KStr::new(&digest.cnonce) };
+    digest.qop.qop_parsed == sys::QOP_AUTH
+        && is_count(count.bytes())
+        && !own.bytes().is_empty()
+        && nonce.bytes().iter().all(|&byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
+}
+
+/// RFC 7616 section 3.4: exactly eight hexadecimal digits.
+fn is_count(text: &[u8]) -> bool {
+    text.len() == 8 && text.iter().all(u8::is_ascii_hexdigit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_count;
+
+    #[test]
+    fn a_nonce_count_has_eight_digits() {
+        assert!(is_count(b"00000001") && is_count(b"0000fF10"));
+        for bad in [&b""[..], b"1", b"0000001", b"000000001", b"0000000x"] {
+            assert!(!is_count(bad), "{}", bad.escape_ascii());
+        }
     }
 }

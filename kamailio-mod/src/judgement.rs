@@ -28,6 +28,10 @@ pub(crate) struct Judgement {
     pub(crate) failed: Option<FailedAttempt>,
     /// Why the call was refused; `None` when it was not.
     pub(crate) reason: Option<Reason>,
+    /// Its passwords were wrong too often: it is not asked for another one.
+    pub(crate) braked: bool,
+    /// It answered a challenge that is too old, or one that was answered before.
+    pub(crate) stale: bool,
     /// The limit that refused it.
     pub(crate) limit: u32,
     /// What was counted against that limit.
@@ -61,6 +65,8 @@ impl Judgement {
         again: false,
         failed: None,
         reason: None,
+        braked: false,
+        stale: false,
         limit: 0,
         count: 0,
         wait_ms: 0,
@@ -77,6 +83,14 @@ impl Judgement {
     /// The worst that can be said about a message, until something better is known.
     pub(crate) fn unjudged(key: MsgKey) -> Judgement {
         Judgement { key, reason: Some(Reason::NoData), ..Judgement::NONE }
+    }
+
+    /// The SIP answer of a refusal: code and text.
+    pub(crate) fn answer(&self) -> Option<(u16, &'static str)> {
+        let reason = self.reason?;
+        // 403 for whoever has guessed too often, the same for every name.
+        let told = if self.braked { Reason::SourceDenied } else { reason };
+        Some((told.sip_code(), told.sip_text()))
     }
 
     /// `Retry-After` in whole seconds, for refusals that waiting helps against.
@@ -128,6 +142,14 @@ mod tests {
         assert_eq!(after(Some(Reason::ConcurrencyExceeded), 0), Some(1));
         assert_eq!(after(Some(Reason::SourceDenied), 5000), None);
         assert_eq!(after(None, 5000), None);
+    }
+
+    #[test]
+    fn whoever_has_guessed_too_often_is_forbidden() {
+        let wrong = Judgement { reason: Some(Reason::BadCredentials), ..Judgement::NONE };
+        assert_eq!(wrong.answer(), Some((407, "Proxy Authentication Required")));
+        assert_eq!(Judgement { braked: true, ..wrong }.answer(), Some((403, "Forbidden")));
+        assert_eq!(Judgement::NONE.answer(), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | the loader | `abi` | finds version strings and export tables |
 //! | Kamailio, once | `lifecycle` | checks `params`, makes the shared memory, binds tm, dialog and auth (`bind`) |
 //! | each process | `lifecycle` | takes its counters |
-//! | the script | `admit`, `route`, `pv` | `trunk_admit()`, `trunk_route()`, `trunk_next()`, `$trunk(...)` |
+//! | the script | `brake`, `admit`, `route`, `pv` | `trunk_screen()`, `trunk_admit()`, `trunk_route()`, `trunk_next()`, `$trunk(...)` |
 //! | tm | `ready` | which call a failure route is about, and which final answer goes out |
 //! | dialog | `dialog` | answered, ended (`ending`), restored (`tie`, `saved`) |
 //! | an operator | `rpc` | `trunk.status` |
@@ -23,6 +23,7 @@
 pub mod abi;
 mod admit;
 mod bind;
+mod brake;
 mod dialog;
 mod digest;
 mod ending;

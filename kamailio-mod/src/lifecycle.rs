@@ -12,6 +12,7 @@ use std::os::unix::fs::chown;
 use trunk_admission::instance::{Freshness, Instance, Options};
 
 use crate::bind::Binds;
+use crate::brake::Rates;
 use crate::digest::Algorithm;
 use crate::judgement::Judgement;
 use crate::log::{Level, once};
@@ -64,7 +65,8 @@ pub(crate) fn mod_init() -> Start {
         let text = "auth.so is not loaded before trunk.so: calls that need a password cannot prove one";
         once(Level::Warn, format_args!("{text}"));
     }
-    let process = Process { instance, binds, digest, judgement: Judgement::NONE, ready: None };
+    let rates = Rates::new(params.brakes);
+    let process = Process { instance, binds, digest, rates, judgement: Judgement::NONE, ready: None };
     process::install(process, params.fail_mode == FailMode::Open);
     Start::Good
 }

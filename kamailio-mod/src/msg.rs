@@ -152,22 +152,33 @@ impl<'a> SipMsg<'a> {
         proto == sys::PROTO_TLS || proto == sys::PROTO_WSS
     }
 
+    /// Whether it brings an answer to a challenge, right or wrong.
+    pub(crate) fn has_credentials(&self) -> bool {
+        // SAFETY: Kamailio's parser on Kamailio's message, to its end.
+        if unsafe { sys::parse_headers(self.as_ptr(), !0, 0) } < 0 {
+            return false;
+        }
+        self.headers().any(|header| header.type_ == sys::HDR_PROXYAUTH_T)
+    }
+
+    fn headers(&self) -> impl Iterator<Item = &'a sys::hdr_field> {
+        let mut next = self.get().headers;
+        core::iter::from_fn(move || {
+            // SAFETY: header fields live as long as their message.
+            let header = unsafe { next.as_ref() }?;
+            next = header.next;
+            Some(header)
+        })
+    }
+
     /// `cause` of the first `Reason: Q.850` header (RFC 3326), 1 to 127; 0 when there is none.
     pub(crate) fn q850(&self) -> u16 {
         // SAFETY: Kamailio's parser on Kamailio's message, to its end.
         if unsafe { sys::parse_headers(self.as_ptr(), !0, 0) } < 0 {
             return 0;
         }
-        let mut next = self.get().headers;
-        while let Some(header) = self.header(next) {
-            if header.type_ == sys::HDR_REASON_T
-                && let Some(cause) = crate::reason_header::q850(self.text(&header.body).bytes())
-            {
-                return cause;
-            }
-            next = header.next;
-        }
-        0
+        let mut reasons = self.headers().filter(|header| header.type_ == sys::HDR_REASON_T);
+        reasons.find_map(|header| crate::reason_header::q850(self.text(&header.body).bytes())).unwrap_or(0)
     }
 
     /// Replaces the Request-URI. `false` when Kamailio has no memory for it.

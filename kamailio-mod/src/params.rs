@@ -37,6 +37,19 @@ pub(crate) struct Params {
     pub(crate) ring_cells: u32,
     /// Events that may wait in a file while those cells are full; 0 for none.
     pub(crate) spill_cells: u32,
+    /// What strangers may do.
+    pub(crate) brakes: Brakes,
+}
+
+/// What those may do that have proved nothing; 0 for as much as they like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Brakes {
+    /// Wrong passwords from one address in a minute.
+    pub(crate) failures: u32,
+    /// Calls from one address in a second that are answered with a transaction and an event.
+    pub(crate) strangers: u32,
+    /// Calls from one address in a second on top of those that are answered at all.
+    pub(crate) flood: u32,
 }
 
 /// One broken rule.
@@ -74,6 +87,9 @@ pub(crate) static ACCOUNTS: NumberCell = NumberCell::new("accounts", 65_536, 1, 
 pub(crate) static GATEWAYS: NumberCell = NumberCell::new("gateways", 262_144, 1, 1 << 24);
 pub(crate) static RING_CELLS: NumberCell = NumberCell::new("ring_cells", 32_768, 64, 1 << 22);
 pub(crate) static SPILL_CELLS: NumberCell = NumberCell::new("spill_cells", 262_144, 0, 1 << 24);
+pub(crate) static FAILURES: NumberCell = NumberCell::new("failures", 10, 0, 1_000);
+pub(crate) static STRANGERS: NumberCell = NumberCell::new("strangers", 50, 0, 4_000);
+pub(crate) static FLOOD: NumberCell = NumberCell::new("flood", 500, 0, 100_000);
 #[cfg(feature = "panic-points")]
 pub(crate) static PANIC_AT: TextCell = TextCell::unset();
 
@@ -121,14 +137,14 @@ impl Params {
         Params::check(
             SHM_DIR.get(),
             FAIL_MODE.get(),
-            [&SLOTS, &TRUNKS, &ACCOUNTS, &GATEWAYS, &RING_CELLS, &SPILL_CELLS],
+            [&SLOTS, &TRUNKS, &ACCOUNTS, &GATEWAYS, &RING_CELLS, &SPILL_CELLS, &FAILURES, &STRANGERS, &FLOOD],
         )
     }
 
     fn check(
         dir: Option<&[u8]>,
         mode: Option<&[u8]>,
-        numbers: [&NumberCell; 6],
+        numbers: [&NumberCell; 9],
     ) -> Result<Params, Vec<Problem>> {
         let mut problems = Vec::new();
         let shm_dir = check_dir(dir, &mut problems);
@@ -141,14 +157,15 @@ impl Params {
                 FailMode::Closed
             }
         };
-        let [slots, trunks, accounts, gateways, ring_cells, spill_cells] =
+        let [slots, trunks, accounts, gateways, ring_cells, spill_cells, failures, strangers, flood] =
             numbers.map(|cell| cell.check(&mut problems));
+        let brakes = Brakes { failures, strangers, flood };
         if !ring_cells.is_power_of_two() && problems.iter().all(|problem| problem.modparam != "ring_cells") {
             let rule = format!("{ring_cells} is no power of two");
             problems.push(Problem { modparam: "ring_cells", rule });
         }
         let params =
-            Params { shm_dir, fail_mode, slots, trunks, accounts, gateways, ring_cells, spill_cells };
+            Params { shm_dir, fail_mode, slots, trunks, accounts, gateways, ring_cells, spill_cells, brakes };
         if problems.is_empty() { Ok(params) } else { Err(problems) }
     }
 }
@@ -191,6 +208,9 @@ mod tests {
             number("g", 64),
             number("ring_cells", 100),
             number("spill_cells", 63),
+            number("failures", 64),
+            number("strangers", 64),
+            number("flood", -1),
         ];
         let problems =
             Params::check(Some(b"run/x"), Some(b"maybe"), cells.each_ref()).expect_err("all wrong");
@@ -203,6 +223,7 @@ mod tests {
                 "modparam \"slots\": 0 is not in 64 to 1048576",
                 "modparam \"trunks\": -5 is not in 64 to 1048576",
                 "modparam \"spill_cells\": 63 is not in 64 to 1048576",
+                "modparam \"flood\": -1 is not in 64 to 1048576",
                 "modparam \"ring_cells\": 100 is no power of two",
             ]
         );
@@ -215,7 +236,17 @@ mod tests {
                 Params::check(
                     Some(bad),
                     None,
-                    [&SLOTS, &TRUNKS, &ACCOUNTS, &GATEWAYS, &RING_CELLS, &SPILL_CELLS]
+                    [
+                        &SLOTS,
+                        &TRUNKS,
+                        &ACCOUNTS,
+                        &GATEWAYS,
+                        &RING_CELLS,
+                        &SPILL_CELLS,
+                        &FAILURES,
+                        &STRANGERS,
+                        &FLOOD
+                    ]
                 )
                 .is_err()
             );

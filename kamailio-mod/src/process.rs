@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use trunk_admission::instance::Instance;
 
 use crate::bind::Binds;
+use crate::brake::Rates;
 use crate::digest::Algorithm;
 use crate::judgement::Judgement;
 use crate::ready::LastReady;
@@ -23,6 +24,8 @@ pub(crate) struct Process {
     pub(crate) binds: Binds,
     /// The auth module's functions and the digest it computes; `None` when it is not there.
     pub(crate) digest: Option<(sys::auth_api_s, Algorithm)>,
+    /// What strangers may do.
+    pub(crate) rates: Rates,
     /// What was decided about the message in hand, for `$trunk(...)`, `trunk_route()` and the dialog.
     pub(crate) judgement: Judgement,
     /// The answer that tm is about to send, for the dialog callback that follows it.

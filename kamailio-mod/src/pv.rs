@@ -11,7 +11,7 @@ use crate::sys;
 use crate::verdict::Plain;
 
 /// The inner names, in the order of their numbers.
-const NAMES: [(&str, Name); 13] = [
+const NAMES: [(&str, Name); 14] = [
     ("id", Name::Id),
     ("account", Name::Account),
     ("reason", Name::Reason),
@@ -25,6 +25,7 @@ const NAMES: [(&str, Name); 13] = [
     ("realm", Name::Realm),
     ("gateway", Name::Gateway),
     ("attempts", Name::Attempts),
+    ("stale", Name::Stale),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,7 @@ enum Name {
     Realm,
     Gateway,
     Attempts,
+    Stale,
 }
 
 /// What a variable holds.
@@ -59,8 +61,8 @@ fn value(name: Name, of: &Judgement) -> Value<'_> {
         Name::Id => text(of.trunk.bytes()),
         Name::Account => text(of.account.bytes()),
         Name::Reason => text(of.reason.map_or("", |reason| reason.name()).as_bytes()),
-        Name::Code => number(of.reason.map(|reason| u32::from(reason.sip_code()))),
-        Name::Text => text(of.reason.map_or("", |reason| reason.sip_text()).as_bytes()),
+        Name::Code => number(of.answer().map(|(code, _)| u32::from(code))),
+        Name::Text => text(of.answer().map_or("", |(_, text)| text).as_bytes()),
         Name::RetryAfter => number(of.retry_after()),
         Name::Limit => number(of.limit_and_count().map(|(limit, _)| limit)),
         Name::Count => number(of.limit_and_count().map(|(_, count)| count)),
@@ -68,6 +70,7 @@ fn value(name: Name, of: &Judgement) -> Value<'_> {
         Name::Uid => text(of.uid.bytes()),
         Name::Realm => text(of.realm.bytes()),
         Name::Gateway => text(of.gateway.bytes()),
+        Name::Stale => number(of.stale.then_some(1)),
         Name::Attempts if of.gateway.is_empty() => Value::Null,
         Name::Attempts => Value::Number(u64::from(of.attempts)),
     }

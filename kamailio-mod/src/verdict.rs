@@ -15,6 +15,18 @@ pub(crate) trait Answer: Copy {
     fn after_panic() -> Self;
 }
 
+/// `trunk_screen()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum Screen {
+    /// Go on, with a transaction.
+    Pass = 1,
+    /// A stranger among too many: answer with `$trunk(code)` and `$trunk(text)`, without a transaction.
+    Answer = -1,
+    /// One of a flood: no answer.
+    Silent = -2,
+}
+
 /// `trunk_admit()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
@@ -70,6 +82,16 @@ pub(crate) enum Start {
 /// Functions that fill in or register something: pseudo-variables, script callbacks, module registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plain(pub(crate) c_int);
+
+impl Answer for Screen {
+    type C = c_int;
+    fn to_c(self) -> c_int {
+        self as c_int
+    }
+    fn after_panic() -> Screen {
+        Screen::Pass
+    }
+}
 
 impl Answer for Admit {
     type C = c_int;
@@ -134,6 +156,9 @@ mod tests {
     #[test]
     fn no_script_answer_stops_the_script() {
         let all = [
+            Screen::Pass.to_c(),
+            Screen::Answer.to_c(),
+            Screen::Silent.to_c(),
             Admit::Allow.to_c(),
             Admit::Again.to_c(),
             Admit::Passed.to_c(),

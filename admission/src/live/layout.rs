@@ -6,7 +6,7 @@ use crate::reason::Reason;
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"TRNKLIV1");
 pub(super) const LAYOUT: u64 =
-    2 << 32 | (LINE * 31 + BODY_WORDS * 37 + PROCESS_WORDS * 41 + HEADER_WORDS) as u64;
+    3 << 32 | (LINE * 31 + BODY_WORDS * 37 + PROCESS_WORDS * 41 + HEADER_WORDS) as u64;
 /// Words in a cache line.
 pub(super) const LINE: usize = 8;
 pub(super) const HEADER_WORDS: usize = 512;
@@ -28,6 +28,14 @@ pub(super) const L_RESTORED_EPOCH: usize = 19;
 pub(super) const L_NODE: usize = 64;
 /// Slots in use, over all trunks.
 pub(super) const L_SLOTS_USED: usize = 72;
+/// Calls from anywhere that had proved nothing.
+pub(super) const L_STRANGERS: usize = 80;
+
+/// Words of one field of brakes: a power of two.
+pub(super) const BRAKE_WORDS: usize = 8_192;
+/// Fields of brakes, the trust among them.
+pub(super) const BRAKE_FIELDS: usize = 5;
+pub(super) const TRUST_FIELD: usize = 4;
 
 /// In a line of a trunk, an account or the node.
 pub(super) const LINE_RATE: usize = 0;
@@ -106,8 +114,12 @@ impl Capacity {
         self.processes_at() + self.processes as usize * PROCESS_WORDS
     }
 
-    fn tags_at(self) -> usize {
+    fn brakes_at(self) -> usize {
         (self.health_at() + self.gateways as usize).next_multiple_of(LINE)
+    }
+
+    fn tags_at(self) -> usize {
+        self.brakes_at() + BRAKE_FIELDS * BRAKE_WORDS
     }
 
     fn bodies_at(self) -> usize {
@@ -125,6 +137,7 @@ impl Capacity {
             trunks: self.trunks_at(),
             processes: self.processes_at(),
             health: self.health_at(),
+            brakes: self.brakes_at(),
             tags: self.tags_at(),
             bodies: self.bodies_at(),
             end: self.words(),
@@ -139,6 +152,7 @@ pub(super) struct Offsets {
     pub(super) trunks: usize,
     pub(super) processes: usize,
     pub(super) health: usize,
+    pub(super) brakes: usize,
     pub(super) tags: usize,
     pub(super) bodies: usize,
     pub(super) end: usize,
