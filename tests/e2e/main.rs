@@ -4,16 +4,22 @@
 //! what must not be.
 
 mod bench;
+mod cases;
 mod control;
 mod endings;
 mod fail_modes;
+mod flood;
 mod gateways;
 mod images;
 mod kills;
+mod malformed;
 mod menu;
 mod panics;
+mod passwords;
 mod reload;
 mod scenarios;
 mod secrets;
+mod shares;
 mod sip_rules;
 mod stock_tables;
+mod transports;

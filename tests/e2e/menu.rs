@@ -1,16 +1,15 @@
 //! Every entry of kamailio.cfg's menu, alone, in pairs, and all at once: the script parses and its parameters are taken.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::net::Ipv6Addr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use e2e::gateway::Gateway;
 use e2e::kamailio::{self, Options};
 use e2e::sipp::{Plan, Sipp};
 use e2e::stack::Stack;
 use e2e::toml::Trunk;
-use e2e::{artifacts, ports};
+use e2e::{artifacts, ports, tls};
 
 /// The names in the menu, from the script itself: an entry that is added is an entry that is tested.
 fn menu() -> Result<Vec<String>> {
@@ -44,11 +43,14 @@ fn every_choice_from_the_menu_is_a_good_configuration() -> Result<()> {
 fn a_call_goes_through_with_every_choice_from_the_menu() -> Result<()> {
     for entry in menu()? {
         let mut stack = Stack::prepare(Options::new()?)?;
-        let tls = tls_config(stack.dir())?;
+        let tls = tls::configure(stack.dir(), "sip.example.net")?;
+        let six = ports::free_on(Ipv6Addr::LOCALHOST.into())?;
         stack.options.defines.extend([
             entry.clone(),
             format!("TLS_CONFIG=\"{}\"", tls.display()),
             format!("LISTEN_TLS=tls:{}", ports::free()?),
+            format!("LISTEN_UDP6=udp:{six}"),
+            format!("LISTEN_TCP6=tcp:{six}"),
         ]);
         stack.start_trunkd()?;
         stack.start_kamailio()?;
@@ -72,19 +74,4 @@ fn every_ifdef_is_in_the_menu() -> Result<()> {
         ensure!(value || menu.iter().any(|entry| entry == name), "{name} is neither a value nor in the menu");
     }
     Ok(())
-}
-
-/// A TLS configuration with a certificate that signs itself.
-fn tls_config(dir: &Path) -> Result<PathBuf> {
-    let (key, certificate, config) = (dir.join("key.pem"), dir.join("certificate.pem"), dir.join("tls.cfg"));
-    let subject = ["-subj", "/CN=sip.example.net", "-days", "1", "-keyout"];
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes"]).args(subject).arg(&key);
-    let made = openssl.arg("-out").arg(&certificate).output().context("openssl")?;
-    ensure!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
-    let (key, certificate) = (key.display(), certificate.display());
-    let text =
-        format!("[server:default]\nmethod = TLSv1.2+\nprivate_key = {key}\ncertificate = {certificate}\n");
-    fs::write(&config, text)?;
-    Ok(config)
 }

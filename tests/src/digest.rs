@@ -12,7 +12,8 @@ pub fn hash(text: &str) -> String {
 }
 
 /// A quoted or plain parameter of a challenge.
-fn parameter<'a>(challenge: &'a str, name: &str) -> Option<&'a str> {
+#[must_use]
+pub fn parameter<'a>(challenge: &'a str, name: &str) -> Option<&'a str> {
     let rest = challenge.strip_prefix("Digest")?;
     rest.split(',')
         .find_map(|part| Some(part.trim().strip_prefix(name)?.strip_prefix('=')?.trim_matches('"')))

@@ -35,10 +35,16 @@ impl Gateway {
     /// # Errors
     /// There is no such scenario, or sipp does not come up.
     pub fn playing(dir: &Path, name: &str, scenario: &str) -> Result<Gateway> {
-        let scenario = artifacts::scenario_file(scenario, "uas")?;
-        let address = ports::free()?;
+        Gateway::reading(dir, name, &artifacts::scenario_file(scenario, "uas")?, ports::free()?)
+    }
+
+    /// Plays any sipp file at a given address.
+    ///
+    /// # Errors
+    /// sipp does not come up.
+    pub fn reading(dir: &Path, name: &str, file: &Path, address: SocketAddr) -> Result<Gateway> {
         let log = dir.join(format!("{name}.messages"));
-        let arguments = sipp::common_arguments(&scenario, address, &log, &dir.join(format!("{name}.errors")));
+        let arguments = sipp::common_arguments(file, address, &log, &dir.join(format!("{name}.errors")));
         let mut child = Child::spawn(name, Path::new("sipp"), arguments, &dir.join(format!("{name}.out")))?;
         wait::until(&format!("{name} to listen"), || {
             child.check()?;

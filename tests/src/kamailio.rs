@@ -24,6 +24,8 @@ pub struct Options {
     pub fail_mode: &'static str,
     /// More `-A` definitions: menu entries and values.
     pub defines: Vec<String>,
+    /// Kamailio's shared memory in mebibytes.
+    pub memory_mb: u32,
     /// A parameter of the module that only a test build has.
     pub panic_at: Option<String>,
 }
@@ -34,7 +36,13 @@ impl Options {
     /// # Errors
     /// The module has not been built.
     pub fn new() -> Result<Options> {
-        Ok(Options { module: artifacts::module()?, fail_mode: "closed", defines: Vec::new(), panic_at: None })
+        Ok(Options {
+            module: artifacts::module()?,
+            fail_mode: "closed",
+            defines: Vec::new(),
+            memory_mb: 64,
+            panic_at: None,
+        })
     }
 
     /// Adds a `-A` definition.
@@ -131,8 +139,8 @@ pub fn arguments(places: &Places, sip: SocketAddr, options: &Options) -> Result<
     if let Some(entry) = &options.panic_at {
         script = with_panic_at(places, &script, entry)?;
     }
-    let mut arguments: Vec<String> =
-        ["-DD", "-E", "-x", "fm", "-m", "64", "-M", "8"].map(str::to_owned).into();
+    let mut arguments: Vec<String> = ["-DD", "-E", "-x", "fm", "-M", "8"].map(str::to_owned).into();
+    arguments.extend(["-m".to_owned(), options.memory_mb.to_string()]);
     arguments.extend([
         "-f".to_owned(),
         script.display().to_string(),

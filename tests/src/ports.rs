@@ -4,7 +4,7 @@
 //! connections, so nothing takes a port between our look and its use, unless another test run has the same idea; the
 //! start depends on the process for that reason.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -20,11 +20,19 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// # Errors
 /// Not one port of the whole range is free.
 pub fn free() -> Result<SocketAddr> {
+    free_on(Ipv4Addr::LOCALHOST.into())
+}
+
+/// The same on another loopback address.
+///
+/// # Errors
+/// Not one port of the whole range is free, or this machine has no such address.
+pub fn free_on(host: IpAddr) -> Result<SocketAddr> {
     let start = process::id().wrapping_mul(97);
     for _ in 0..COUNT {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = FIRST + start.wrapping_add(step) % COUNT;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port)?));
+        let address = SocketAddr::from((host, u16::try_from(port)?));
         if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
             return Ok(address);
         }

@@ -2,7 +2,7 @@
 //!
 //! It must never retry or repair: what is sent is what the test says, to the byte.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -62,10 +62,12 @@ impl Request {
         self
     }
 
-    fn render(&self, from: SocketAddr) -> String {
+    /// Its text, as sent by `from` over `transport` (`UDP`, `TLS`).
+    #[must_use]
+    pub fn render(&self, from: SocketAddr, transport: &str) -> String {
         let Request { method, uri, call_id, to_tag, cseq, max_forwards, headers } = self;
         format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{call_id}{cseq}{method};rport\r\n\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {from};branch=z9hG4bK{call_id}{cseq}{method};rport\r\n\
              From: <sip:raw@{from}>;tag={call_id}\r\nTo: <{uri}>{to_tag}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n\
              Contact: <sip:raw@{from}>\r\nMax-Forwards: {max_forwards}\r\n{headers}Content-Length: 0\r\n\r\n"
         )
@@ -78,7 +80,15 @@ impl Agent {
     /// # Errors
     /// No port.
     pub fn new(proxy: SocketAddr) -> Result<Agent> {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        Agent::at(Ipv4Addr::LOCALHOST, proxy)
+    }
+
+    /// An agent at an address of its own.
+    ///
+    /// # Errors
+    /// No port, or this machine has no such address.
+    pub fn at(address: Ipv4Addr, proxy: SocketAddr) -> Result<Agent> {
+        let socket = UdpSocket::bind((address, 0))?;
         let address = socket.local_addr()?;
         Ok(Agent { socket, proxy, address })
     }
@@ -88,7 +98,7 @@ impl Agent {
     /// # Errors
     /// It cannot be sent.
     pub fn send(&self, request: &Request) -> Result<()> {
-        self.socket.send_to(request.render(self.address).as_bytes(), self.proxy)?;
+        self.socket.send_to(request.render(self.address, "UDP").as_bytes(), self.proxy)?;
         Ok(())
     }
 
@@ -97,10 +107,19 @@ impl Agent {
     /// # Errors
     /// None does.
     pub fn receive(&self) -> Result<Message> {
-        self.socket.set_read_timeout(Some(PATIENCE))?;
+        self.receive_within(PATIENCE)?.context("no SIP message came")
+    }
+
+    /// The next message that arrives within `patience`, if one does.
+    ///
+    /// # Errors
+    /// It is no SIP message.
+    pub fn receive_within(&self, patience: Duration) -> Result<Option<Message>> {
+        self.socket.set_read_timeout(Some(patience))?;
         let mut buffer = vec![0; 65_535];
-        let length = self.socket.recv(&mut buffer).context("waiting for a SIP message")?;
-        Message::parse(false, &String::from_utf8_lossy(&buffer[..length])).context("an empty SIP message")
+        let Ok(length) = self.socket.recv(&mut buffer) else { return Ok(None) };
+        let message = Message::parse(false, &String::from_utf8_lossy(&buffer[..length]));
+        Ok(Some(message.context("an empty SIP message")?))
     }
 
     /// Whether nothing arrives within `quiet`. The one place where time itself is the condition: silence has no event.
@@ -158,7 +177,7 @@ impl Agent {
         };
         // The branch of the INVITE, as RFC 3261 wants it for anything but a 2xx.
         let text = ack
-            .render(self.address)
+            .render(self.address, "UDP")
             .replace(&format!("{}ACK;rport", request.cseq), &format!("{}INVITE;rport", request.cseq));
         self.socket.send_to(text.as_bytes(), self.proxy)?;
         Ok(())

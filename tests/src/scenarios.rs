@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use crate::gateway::{Gateway, Silent};
 use crate::report::Report;
 use crate::scenario::{Scenario, Scene};
+use crate::sip;
 use crate::sipp::Finished;
 
 /// All of them, in the order they are told.
@@ -214,11 +215,5 @@ fn invites(gateway: &Gateway, caller: &Finished) -> Result<String> {
 
 /// The text of the `Reason` header of a final answer.
 fn reason(caller: &Finished, number: usize) -> String {
-    let header = caller.answer(number).and_then(|answer| answer.header("reason")).unwrap_or_default();
-    let text = header.split("text=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("no text");
-    // The limit's numbers belong to some reasons only; those of a rate are for people.
-    match text.split_once(": ") {
-        Some(("cps_exceeded", _)) => "cps_exceeded".to_owned(),
-        _ => text.to_owned(),
-    }
+    sip::reason_text(caller.answer(number))
 }

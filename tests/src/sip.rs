@@ -117,6 +117,18 @@ pub fn final_answer<'a>(messages: &'a [Message], call_id: &str) -> Option<&'a Me
     answers.find(|m| m.code().is_some_and(|code| code >= 200))
 }
 
+/// The text of an answer's `Reason` header.
+#[must_use]
+pub fn reason_text(answer: Option<&Message>) -> String {
+    let header = answer.and_then(|answer| answer.header("reason")).unwrap_or_default();
+    let text = header.split("text=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("no text");
+    // The limit's numbers belong to some reasons only; those of a rate are for people.
+    match text.split_once(": ") {
+        Some((rate @ ("cps_exceeded" | "account_cps_exceeded"), _)) => rate.to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

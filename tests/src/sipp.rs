@@ -3,7 +3,7 @@
 //! It must never trust sipp's own verdict alone: the codes that crossed the wire are read from the log.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -17,6 +17,8 @@ use crate::{artifacts, nudge, ports, wait};
 pub struct Plan {
     /// Folder under `tests/scenarios`.
     pub scenario: &'static str,
+    /// Another file than that folder's `uac.xml`.
+    pub file: Option<PathBuf>,
     /// The host of the Request-URI.
     pub domain: String,
     /// The user of the Request-URI.
@@ -31,6 +33,8 @@ pub struct Plan {
     pub credential: Option<(String, String)>,
     /// `u1` (UDP) or `t1` (TCP).
     pub transport: &'static str,
+    /// Where the caller is.
+    pub home: IpAddr,
 }
 
 impl Plan {
@@ -39,6 +43,7 @@ impl Plan {
     pub fn new(scenario: &'static str, domain: &str) -> Plan {
         Plan {
             scenario,
+            file: None,
             domain: domain.to_owned(),
             number: "15550100".to_owned(),
             calls: 1,
@@ -46,6 +51,7 @@ impl Plan {
             talk_ms: 0,
             credential: None,
             transport: "u1",
+            home: Ipv4Addr::LOCALHOST.into(),
         }
     }
 
@@ -95,8 +101,11 @@ impl Sipp {
     /// # Errors
     /// The scenario does not exist or sipp cannot be started.
     pub fn start(dir: &Path, name: &str, proxy: SocketAddr, plan: &Plan) -> Result<Sipp> {
-        let scenario = artifacts::scenario_file(plan.scenario, "uac")?;
-        let address = ports::free()?;
+        let scenario = match &plan.file {
+            Some(file) => file.clone(),
+            None => artifacts::scenario_file(plan.scenario, "uac")?,
+        };
+        let address = ports::free_on(plan.home)?;
         let log = dir.join(format!("{name}.messages"));
         // A fresh prefix for each run: a Call-ID met again would be a repeated call to the proxy.
         let prefix = format!("{name}-{}-{}", std::process::id(), address.port());

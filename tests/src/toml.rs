@@ -71,10 +71,16 @@ impl Trunk {
 
     /// A gateway; the lower priority is tried first.
     #[must_use]
-    pub fn gateway(mut self, uri: &str, priority: u16) -> Trunk {
+    pub fn gateway(self, uri: &str, priority: u16) -> Trunk {
+        self.weighted_gateway(uri, priority, 10)
+    }
+
+    /// A gateway that gets this share of the calls of its priority.
+    #[must_use]
+    pub fn weighted_gateway(mut self, uri: &str, priority: u16, weight: u16) -> Trunk {
         let _ = writeln!(
             self.tables,
-            "\n[[trunk.originationUris]]\nuri = \"{uri}\"\npriority = {priority}\nweight = 10"
+            "\n[[trunk.originationUris]]\nuri = \"{uri}\"\npriority = {priority}\nweight = {weight}"
         );
         self
     }

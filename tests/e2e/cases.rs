@@ -1,0 +1,34 @@
+//! Every case of `tests/cases`, beside each other on one Trunkline, and what must hold when all of them are over.
+
+use anyhow::{Result, ensure};
+use e2e::kamailio::Options;
+use e2e::report::Report;
+use e2e::{cases, casting, stack, wait};
+
+/// As short as SIP lets the timers be on a machine that is busy with all of this.
+fn options() -> Result<Options> {
+    let options = Options::new()?.define("GATEWAY_SILENT_MS=2000").define("GATEWAY_RING_MS=4000");
+    Ok(options.define("STRANGERS_PER_S=1000").define("WRONG_PASSWORDS_PER_MINUTE=100").define("WORKERS=4"))
+}
+
+#[test]
+fn every_case_goes_as_its_folder_says() {
+    stack::test(options(), |stack| {
+        let cases = cases::all()?;
+        ensure!(cases.len() >= 60, "only {} cases", cases.len());
+        let reports = casting::play(stack, &cases)?;
+        let wrong: Vec<&(String, Report)> = reports.iter().filter(|(_, report)| !report.matches()).collect();
+        let told: String = wrong.iter().map(|(name, report)| format!("{name}:\n{report}\n")).collect();
+        ensure!(
+            reports.len() == cases.len() && wrong.is_empty(),
+            "{} of {}:\n{told}",
+            wrong.len(),
+            cases.len()
+        );
+        wait::until("every slot to be free", || Ok((stack.site.calls()? == 0).then_some(())))?;
+        for number in ["underflows", "panics", "events_dropped"] {
+            ensure!(stack.site.status_number(number)? == 0, "{number}: {}", stack.site.status()?);
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,96 @@
+//! Honest callers beside a flood of strangers.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::gateway::Gateway;
+use e2e::kamailio::Options;
+use e2e::sipp::{Plan, Sipp};
+use e2e::stack;
+use e2e::toml::Trunk;
+use e2e::{rpc, wait};
+
+/// Flood messages in one go, and the pause between two goes: some five thousand a second.
+const BATCH: u32 = 50;
+const PACE: Duration = Duration::from_millis(10);
+
+/// What the flood came to.
+#[derive(Debug, Default)]
+struct Flooded {
+    sent: u64,
+    answered: u64,
+}
+
+/// Sends INVITEs to both URIs in turn, from an address of its own, until told to stop.
+fn flood(proxy: SocketAddr, uris: &[String], stop: &AtomicBool) -> Result<Flooded> {
+    let socket = UdpSocket::bind("127.0.0.66:0")?;
+    socket.set_nonblocking(true)?;
+    let own = socket.local_addr()?;
+    let mut flooded = Flooded::default();
+    while !stop.load(Ordering::Relaxed) {
+        for _ in 0..BATCH {
+            let number = flooded.sent;
+            let uri = &uris[usize::try_from(number)? % uris.len()];
+            let text = format!(
+                "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKflood{number};rport\r\n\
+                 From: <sip:x@{own}>;tag=f{number}\r\nTo: <{uri}>\r\nCall-ID: flood-{number}\r\nCSeq: 1 INVITE\r\n\
+                 Contact: <sip:x@{own}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+            );
+            // A full buffer loses a stranger's message; that is no loss.
+            if socket.send_to(text.as_bytes(), proxy).is_ok() {
+                flooded.sent += 1;
+            }
+        }
+        let mut buffer = [0; 65_535];
+        while socket.recv(&mut buffer).is_ok() {
+            flooded.answered += 1;
+        }
+        thread::sleep(PACE);
+    }
+    Ok(flooded)
+}
+
+#[test]
+fn a_flood_of_strangers_takes_no_call_from_anybody_else() {
+    stack::test(Options::new(), |stack| {
+        let gateway = Gateway::answering(stack.dir(), "gateway")?;
+        let listed = Trunk::new("listed").source("127.0.0.1").gateway(&gateway.uri(), 1);
+        let asked = Trunk::new("asked").key("authMode", "\"password\"").credential("pbx", "correct horse");
+        stack.site.apply(&[listed, asked.gateway(&gateway.uri(), 1)])?;
+        let site = &stack.site;
+        let uri = |trunk: &str| format!("sip:15550100@{}", site.domain(trunk));
+        let uris = [uri("nobody-here"), uri("asked"), uri("listed")];
+        let used = || -> Result<u64> {
+            let memory = rpc::call(&site.rpc, "core.shmmem", &[])?;
+            memory["used"].as_u64().with_context(|| format!("no `used` in {memory}"))
+        };
+        let before = used()?;
+        let stop = AtomicBool::new(false);
+        let (honest, proven, flooded) = thread::scope(|scope| -> Result<_> {
+            let flooding = scope.spawn(|| flood(site.sip, &uris, &stop));
+            let honest = Plan::new("call", &site.domain("listed")).calls(80, 20);
+            let proven = Plan::new("password", &site.domain("asked")).calls(40, 10);
+            let honest = Sipp::start(stack.dir(), "honest", site.sip, &honest)?;
+            let proven =
+                Sipp::start(stack.dir(), "proven", site.sip, &proven.credential("pbx", "correct horse"))?;
+            let done = honest.finish().and_then(|honest| Ok((honest, proven.finish()?)));
+            stop.store(true, Ordering::Relaxed);
+            let flooded = flooding.join().map_err(|_| anyhow::anyhow!("the flood broke off"))??;
+            let (honest, proven) = done?;
+            Ok((honest, proven, flooded))
+        })?;
+        for caller in [&honest, &proven] {
+            let failed: Vec<_> = (1..=caller.call_ids.len()).filter(|&n| caller.code(n) != 200).collect();
+            ensure!(failed.is_empty(), "calls {failed:?} of {} failed", caller.call_ids.len());
+        }
+        ensure!(flooded.sent > 5_000 && flooded.answered > 0, "{flooded:?}");
+        ensure!(flooded.answered < flooded.sent / 2, "most of a flood is not answered: {flooded:?}");
+        let admitted = site.status_number("admitted")?;
+        ensure!(admitted == 120, "{admitted} admitted");
+        // Transactions and dialogs linger for some seconds; nothing else may.
+        wait::until("the memory to be as before", || Ok((used()? < before + (1 << 20)).then_some(())))
+    });
+}

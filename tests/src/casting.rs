@@ -1,0 +1,121 @@
+//! Plays cases: all their trunks in one Trunkline, their callers and gateways beside each other.
+//!
+//! It must never play a case twice, and never let one wait for another but for a free pair of hands.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context, Result};
+
+use crate::cases::Case;
+use crate::gateway::Gateway;
+use crate::ports;
+use crate::receiver::Receiver;
+use crate::report::Report;
+use crate::sip;
+use crate::sipp::{Finished, Plan, Sipp};
+use crate::stack::Stack;
+
+/// Calls that are played at the same time.
+const HANDS: usize = 6;
+
+/// A case and where its gateway will be.
+struct Role<'a> {
+    case: &'a Case,
+    gateway: Option<SocketAddr>,
+}
+
+/// Plays all of them; each with its report, in the order of the list.
+///
+/// # Errors
+/// The trunks do not come in force. What goes wrong in a case is in its report.
+pub fn play(stack: &Stack, cases: &[Case]) -> Result<Vec<(String, Report)>> {
+    let receiver = Receiver::start("cases")?;
+    let mut roles = VecDeque::new();
+    let before = stack.site.generation()?;
+    for case in cases {
+        let gateway = (!case.plan.call.uas.is_empty()).then(ports::free).transpose()?;
+        let uri = gateway.map(|address| format!("sip:{address}"));
+        let text = case.trunk_file(uri.as_deref(), (&receiver.url(), receiver.secret()));
+        stack.site.write_text(&case.name, &text)?;
+        roles.push_back(Role { case, gateway });
+    }
+    stack.site.sighup()?;
+    stack.site.newer_than(before)?;
+    let queue = Mutex::new(roles);
+    let reports = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..HANDS {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some(role) = next else { return };
+                    let report = act(stack, &receiver, &role).unwrap_or_else(|error| {
+                        let mut report = Report::default();
+                        report.line("the case", "can be played", format!("{error:#}"));
+                        report
+                    });
+                    let name = role.case.name.clone();
+                    reports.lock().unwrap_or_else(PoisonError::into_inner).push((name, report));
+                }
+            });
+        }
+    });
+    let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
+    reports.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(reports)
+}
+
+fn act(stack: &Stack, receiver: &Receiver, role: &Role<'_>) -> Result<Report> {
+    let Role { case, .. } = role;
+    let call = &case.plan.call;
+    let gateway = match role.gateway {
+        Some(address) => {
+            let file = case.sipp_file(stack.dir(), "uas", &call.uas)?;
+            Some(Gateway::reading(stack.dir(), &format!("{}-gateway", case.name), &file, address)?)
+        }
+        None => None,
+    };
+    let mut caller = place(stack, case, 1)?;
+    for number in 2..=call.times {
+        caller = place(stack, case, number)?;
+    }
+    compare(receiver, case, gateway.as_ref(), &caller)
+}
+
+fn place(stack: &Stack, case: &Case, number: u32) -> Result<Finished> {
+    let call = &case.plan.call;
+    let domain = call.domain.clone().unwrap_or_else(|| stack.site.domain(&case.name));
+    let mut plan = Plan::new("call", &domain).talk_ms(call.talk_ms);
+    plan.file = Some(case.sipp_file(stack.dir(), "uac", &call.uac)?);
+    plan.number.clone_from(&call.number);
+    plan.credential.clone_from(&call.credential);
+    if call.transport == "tcp" {
+        plan = plan.tcp();
+    }
+    Sipp::start(stack.dir(), &format!("{}-caller{number}", case.name), stack.site.sip, &plan)?.finish()
+}
+
+fn compare(receiver: &Receiver, case: &Case, gateway: Option<&Gateway>, caller: &Finished) -> Result<Report> {
+    let expect = &case.plan.expect;
+    let call_id = caller.call_ids.first().context("no call")?;
+    let mut report = Report::default();
+    report.line("caller saw", &expect.caller, caller.story(1));
+    report.line("caller's part", "as planned", if caller.clean { "as planned" } else { "not as planned" });
+    if let Some(reason) = &expect.reason {
+        report.line("Reason", reason, sip::reason_text(caller.answer(1)));
+    }
+    let retry = caller.answer(1).and_then(|answer| answer.header("retry-after"));
+    let retry =
+        retry.map(|text| text.parse::<u32>().map_or("no number", |s| if s > 0 { "given" } else { "0" }));
+    report.line("Retry-After", if expect.retry_after { "given" } else { "none" }, retry.unwrap_or("none"));
+    let count = expect.webhooks.split(", ").filter(|part| !part.is_empty()).count();
+    report.line("webhooks", &expect.webhooks, receiver.story(call_id, count)?);
+    if let (Some(invites), Some(gateway)) = (expect.invites, gateway) {
+        let got = gateway.invites(&caller.call_ids)?.len();
+        report.line("gateway got", &format!("{invites} INVITE"), format!("{got} INVITE"));
+    }
+    Ok(report)
+}
