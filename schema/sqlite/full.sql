@@ -141,8 +141,10 @@ CREATE TABLE ring_position (
     updated_ms INTEGER NOT NULL
 ) STRICT;
 
+-- One row for each attempt. The number is the row's for life; lists go by start and number, newest first.
 CREATE TABLE calls (
-    call_id BLOB PRIMARY KEY CHECK (length(call_id) = 16),
+    call_number INTEGER PRIMARY KEY,
+    call_id BLOB NOT NULL UNIQUE CHECK (length(call_id) = 16),
     trunk_id TEXT,
     account_id TEXT,
     kind TEXT NOT NULL,
@@ -173,9 +175,18 @@ CREATE TABLE calls (
 ) STRICT;
 
 CREATE INDEX calls_open ON calls (start_ms) WHERE end_ms IS NULL;
-CREATE INDEX calls_by_trunk ON calls (trunk_id, allowed, start_ms);
-CREATE INDEX calls_by_account ON calls (account_id, allowed, start_ms);
-CREATE INDEX calls_by_time ON calls (allowed, start_ms);
+CREATE INDEX calls_by_time ON calls (start_ms);
+CREATE INDEX calls_by_account ON calls (account_id, start_ms);
+CREATE INDEX calls_by_account_status ON calls (account_id, status, start_ms);
+CREATE INDEX calls_by_trunk ON calls (trunk_id, start_ms);
+CREATE INDEX calls_by_trunk_status ON calls (trunk_id, status, start_ms);
+CREATE INDEX calls_by_status ON calls (status, start_ms);
+CREATE INDEX calls_by_from ON calls (from_user, start_ms);
+CREATE INDEX calls_by_to ON calls (to_user, start_ms);
+CREATE INDEX calls_by_sip_call_id ON calls (sip_call_id, start_ms);
+CREATE INDEX calls_refused_by_trunk ON calls (trunk_id, start_ms) WHERE allowed = 0;
+CREATE INDEX calls_refused_by_account ON calls (account_id, start_ms) WHERE allowed = 0;
+CREATE INDEX calls_refused_by_time ON calls (start_ms) WHERE allowed = 0;
 
 -- Every event of every call, in the order it was written down, whether or not anybody is told.
 CREATE TABLE events (

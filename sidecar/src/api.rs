@@ -1,4 +1,4 @@
-//! The HTTP API below `/v1`: accounts, tokens, trunks and their parts, voice applications, what is live, how we are.
+//! The HTTP API below `/v1`: accounts, tokens, trunks and their parts, voice applications, what is live, what was, how we are.
 //!
 //! ```text
 //! finish (id, problem documents) ▶ guard (token, limits) ▶ handler ▶ turn (idempotency, conditions) ▶ change::Writer
@@ -13,6 +13,7 @@ mod ask;
 mod auth;
 mod batch;
 mod body;
+mod calls;
 mod credentials;
 mod ending;
 mod etag;
@@ -189,6 +190,7 @@ fn routes() -> OpenApiRouter<Api> {
         origination_uris::routes(),
         applications::routes(),
         live::routes(),
+        calls::routes(),
         explain::routes(),
         reload::routes(),
         status::routes(),

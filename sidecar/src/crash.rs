@@ -13,7 +13,7 @@ pub(crate) fn point(name: &'static str) {
     trunk_admission::crash::point_of(POINTS, name);
 }
 
-/// Every point of a write there is, in the order in which a write comes to them.
+/// Every point there is: of a write, in the order in which a write comes to them, then of a batch of events.
 #[cfg(feature = "crash-points")]
 pub const POINTS: &[&str] = &[
     "write.begun",
@@ -27,4 +27,9 @@ pub const POINTS: &[&str] = &[
     "publishing.applied",
     "kamailio.reload",
     "kamailio.reloaded",
+    "ingest.read",
+    "ingest.row",
+    "ingest.written",
+    "ingest.committed",
+    "ingest.acknowledged",
 ];

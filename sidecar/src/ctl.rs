@@ -20,7 +20,7 @@ use clap::ArgMatches;
 use serde_json::Value;
 
 use client::{Client, Failure};
-use request::Request;
+use request::{Request, Shape};
 
 /// Exit status for bad usage (`EX_USAGE` of sysexits).
 const USAGE: u8 = 64;
@@ -64,6 +64,9 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
         return import::run(&client, file, json).await;
     }
     let request = Request::read(name, chosen)?;
+    if matches!(request.shape, Shape::Csv) {
+        return client.copy(&request, &mut std::io::stdout().lock()).await;
+    }
     let answer = client.send(&request).await?;
     if json {
         print_json(&answer);

@@ -20,6 +20,7 @@ use trunk_admission::events::Record;
 
 use crate::call::Report;
 use crate::clock::Clock;
+use crate::crash;
 use crate::metrics::Metrics;
 use crate::status::Status;
 use crate::store::{Batch, CallRecord, Store, StoreError, Written};
@@ -124,9 +125,12 @@ impl Ingest {
             }
             return Step::Empty;
         }
+        crash::point("ingest.read");
         match self.write(ring_id, &records).await {
             Ok(()) => {
+                crash::point("ingest.committed");
                 self.source.acknowledge(&records);
+                crash::point("ingest.acknowledged");
                 self.deps.status.update(|state| state.store_error = None);
                 Step::Wrote
             }

@@ -3,6 +3,7 @@
 //! SQL is nowhere but below this module. Every method is one transaction: done wholly or not at all, and durable when
 //! it answers. A store must be safe to kill at any instant.
 
+mod calls;
 mod lists;
 mod rows;
 pub mod sqlite;
@@ -14,11 +15,13 @@ use std::pin::Pin;
 use trunk_admission::model::Table;
 use uuid::Uuid;
 
+use crate::call::Call;
 use crate::domain::{Account, AuditEntry, IdempotencyRecord, ManagedBy, Millis, Node, Token};
 use crate::kamailio::mark;
 use crate::kamailio::preflight::Refusal;
 use crate::publish::Capacity;
-pub use lists::{AuditFilter, CallFilter, Listed, Page, Recent, TrunkFilter};
+pub use calls::{CallCursor, CallFilter, CallPage, CallSums, CallsFound};
+pub use lists::{AuditFilter, Listed, Page, Recent, TrunkFilter};
 pub use rows::{
     AttemptRecord, Backlog, Batch, CallRecord, Delivery, Due, EndpointId, Orphan, Placed, PlacedTrunk,
     Snapshot, Then, Written,
@@ -190,7 +193,21 @@ pub trait Store: Send + Sync + 'static {
     /// Ends calls as `UNKNOWN`, `reconciled`. One that has ended is left alone.
     fn reconcile(&self, orphans: Vec<Orphan>, now_ms: Millis) -> Answer<'_, Written>;
 
-    /// How many attempts there were since `since_ms`, and the last that were refused, at most `limit`.
+    /// One call.
+    fn call(&self, id: Uuid) -> Answer<'_, Option<Call>>;
+
+    /// A page of the calls, newest first. Looks at a bounded number of calls, whatever there are.
+    fn list_calls(&self, filter: CallFilter, page: CallPage) -> Answer<'_, CallsFound>;
+
+    /// Sums the calls behind a place up, a bounded number of them; where to go on, if any are left.
+    fn sum_calls(
+        &self,
+        filter: CallFilter,
+        after: Option<CallCursor>,
+    ) -> Answer<'_, (CallSums, Option<CallCursor>)>;
+
+    /// How many attempts there were since `since_ms`, and the last that were refused, at most `limit`. Of the filter, trunk
+    /// and account count, and the narrower one alone.
     fn recent_calls(&self, filter: CallFilter, since_ms: Millis, limit: u32) -> Answer<'_, Recent>;
 
     /// Enabled endpoints that have anything pending.

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 
 use super::body::{object, reading};
 use super::etag::Conditions;
@@ -93,6 +93,25 @@ impl Ask {
         })
     }
 
+    /// Whether the client would rather have CSV than JSON (RFC 9110 section 12.5.1).
+    pub(super) fn wants_csv(&self) -> bool {
+        let csv = self.weight_of("text/csv");
+        csv > 0.0 && csv >= self.weight_of("application/json")
+    }
+
+    /// The weight of a media type that `Accept` names; 0 for one that it does not name, whatever its wildcards say.
+    fn weight_of(&self, media: &str) -> f64 {
+        let values = self.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let ranges = values.flat_map(|value| value.split(','));
+        let of = ranges.filter_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let named = parts.next()?.eq_ignore_ascii_case(media);
+            let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Ok(1.0), str::parse);
+            named.then(|| weight.unwrap_or(0.0))
+        });
+        of.fold(0.0, f64::max)
+    }
+
     /// `wait=applied`, and whatever `read` knows.
     pub(super) fn wait<T>(&self, read: impl FnOnce(&Section<'_>) -> T) -> Result<(bool, T), Refusal> {
         self.query(|section| {
@@ -113,7 +132,7 @@ impl Ask {
 }
 
 /// A number within `range`.
-fn number<T: std::str::FromStr + PartialOrd + ToString>(
+pub(super) fn number<T: std::str::FromStr + PartialOrd + ToString>(
     text: &str,
     range: RangeInclusive<T>,
 ) -> Result<T, Broken> {

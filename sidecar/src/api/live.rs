@@ -110,7 +110,7 @@ async fn node(State(api): State<Api>, ask: Ask) -> Answer {
             let found = api.store.account(id.to_owned()).await;
             let found = found.map_err(|error| trouble(&api, "api_read", error))?;
             let found = found.ok_or_else(super::problem::Refusal::not_found)?;
-            let filter = CallFilter { account: Some(id.to_owned()), trunk: None };
+            let filter = CallFilter { account: Some(id.to_owned()), ..CallFilter::default() };
             (Line::Account(found.live), found.item.limits, filter)
         }
     };
@@ -123,7 +123,7 @@ async fn node(State(api): State<Api>, ask: Ask) -> Answer {
 async fn trunk(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Answer {
     ask.no_query()?;
     let found = owner::visible(&api, &ask.holder, id, Kind::Trunk).await?;
-    let filter = CallFilter { trunk: Some(found.item.id.clone()), account: None };
+    let filter = CallFilter { trunk: Some(found.item.id.clone()), ..CallFilter::default() };
     view(&api, Line::Trunk(found.live), found.item.limits, filter).await
 }
 

@@ -3,6 +3,7 @@
 //! Must never print the token, and never try a write again by itself: only the person knows whether that is right.
 
 use std::fmt::Write as _;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use super::request::Request;
 
 /// Longest time for an answer: more than the API itself takes for one.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest time for a file.
+const COPY_TIMEOUT: Duration = Duration::from_secs(86_400);
 /// Objects of a page when all of them are wanted.
 const PAGE: u64 = 100;
 
@@ -106,19 +109,7 @@ impl Client {
         more: &[(&str, String)],
         lines: Option<String>,
     ) -> Result<Value, Failure> {
-        let mut url = self.base.clone();
-        let path = format!("{}{}", self.base.path().trim_end_matches('/'), request.path);
-        url.set_path(&path);
-        let query = request.query.iter().map(|(name, value)| (*name, value));
-        let query = query.chain(more.iter().map(|(name, value)| (*name, value)));
-        let query: Vec<_> = query.collect();
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let mut builder = self.http.request(request.method.clone(), url);
-        if let Some(token) = &self.token {
-            builder = builder.bearer_auth(token);
-        }
+        let mut builder = self.builder(request, more);
         if let Some(version) = &request.if_match {
             builder = builder.header(header::IF_MATCH, version);
         }
@@ -145,6 +136,43 @@ impl Client {
             object.insert("etag".to_owned(), etag.into());
         }
         Ok(body)
+    }
+
+    /// Copies an answer that is CSV to `to`, as it comes.
+    pub(super) async fn copy(&self, request: &Request, to: &mut impl Write) -> Result<(), Failure> {
+        let builder = self.builder(request, &[]).header(header::ACCEPT, "text/csv");
+        // However long it is: what counts is that it goes on.
+        let sent = builder.timeout(COPY_TIMEOUT).send().await;
+        let mut response = sent.map_err(|error| self.unreachable(&error))?;
+        if !response.status().is_success() {
+            let (status, text) = (response.status(), response.text().await.unwrap_or_default());
+            return Err(refused(
+                status,
+                &serde_json::from_str(&text).unwrap_or_default(),
+                self.token.is_some(),
+            ));
+        }
+        while let Some(bytes) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+            to.write_all(&bytes).map_err(|error| Failure::Usage(format!("writing: {error}")))?;
+        }
+        to.flush().map_err(|error| Failure::Usage(format!("writing: {error}")))
+    }
+
+    fn builder(&self, request: &Request, more: &[(&str, String)]) -> reqwest::RequestBuilder {
+        let mut url = self.base.clone();
+        let path = format!("{}{}", self.base.path().trim_end_matches('/'), request.path);
+        url.set_path(&path);
+        let query = request.query.iter().map(|(name, value)| (*name, value));
+        let query = query.chain(more.iter().map(|(name, value)| (*name, value)));
+        let query: Vec<_> = query.collect();
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let builder = self.http.request(request.method.clone(), url);
+        match &self.token {
+            Some(token) => builder.bearer_auth(token),
+            None => builder,
+        }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {

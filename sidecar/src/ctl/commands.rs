@@ -131,19 +131,25 @@ fn flag(field: &Field) -> Arg {
 }
 
 fn calls() -> Command {
-    let text =
-        |name: &'static str, help: &'static str| Arg::new(name).long(name).value_name("TEXT").help(help);
+    let filters = super::request::CALL_FILTERS.iter();
+    let filter = |(flag, _, help): &(&'static str, &'static str, &'static str)| {
+        Arg::new(*flag).long(*flag).value_name("TEXT").help(*help)
+    };
     Command::new("calls")
-        .about("The call log, refused calls included")
+        .about("The call log, refused calls included, newest first")
         .arg(Arg::new("id").value_name("CALL").help("One call; else a list"))
-        .arg(text("trunk", "Only those of this trunk"))
-        .arg(text("application", "Only those of this voice application"))
-        .arg(text("status", "Only those that ended so, such as USER_BUSY"))
-        .arg(text("from", "Only those from this user"))
-        .arg(text("to", "Only those to this user"))
-        .arg(text("sip-call-id", "Only the one with this Call-ID"))
+        .args(filters.map(filter))
         .arg(number("limit", "At most so many (20)"))
-        .arg(number("offset", "Leave out so many"))
+        .arg(number("offset", "Leave out so many").conflicts_with("cursor"))
+        .arg(Arg::new("cursor").long("cursor").value_name("TEXT").help("Go on where a page ended"))
+        .arg(
+            switch("csv", "Print all that match as CSV")
+                .conflicts_with_all(["id", "limit", "offset", "cursor", "summary"]),
+        )
+        .arg(
+            switch("summary", "Say what they come to: attempts, answers, their length")
+                .conflicts_with_all(["id", "limit", "offset", "cursor"]),
+        )
 }
 
 fn explain() -> Command {

@@ -20,6 +20,8 @@ pub(super) enum Shape {
     Gone,
     /// Calls.
     Calls,
+    /// Calls as a file.
+    Csv,
     /// What is live.
     Live,
     /// What a reload changes.
@@ -206,19 +208,32 @@ fn explain(typed: &ArgMatches) -> Result<Request, Failure> {
     Ok(Request::post("/v1/explain", Some(body), Shape::Object))
 }
 
+/// Filters of the call log: flag, parameter, help.
+pub(super) const CALL_FILTERS: [(&str, &str, &str); 11] = [
+    ("trunk", "trunkId", "Only those over this trunk"),
+    ("application", "applicationId", "Only those to this voice application"),
+    ("account", "accountId", "Only those of this account"),
+    ("status", "status", "Only those that ended so, such as USER_BUSY"),
+    ("direction", "direction", "Only inbound or outbound ones"),
+    ("allowed", "allowed", "Only admitted (true) or refused ones (false)"),
+    ("from", "from", "Only those from this user"),
+    ("to", "to", "Only those to this user"),
+    ("sip-call-id", "sipCallId", "Only the one with this Call-ID"),
+    ("since", "since", "Only those that began then or later, such as 2026-01-31T00:00:00Z"),
+    ("until", "until", "Only those that began before"),
+];
+
 fn calls(typed: &ArgMatches) -> Request {
-    let mut request = Request::get("/v1/calls", Shape::Calls);
-    const FILTERS: [(&str, &str); 6] = [
-        ("trunk", "trunkId"),
-        ("application", "applicationId"),
-        ("status", "status"),
-        ("from", "from"),
-        ("to", "to"),
-        ("sip-call-id", "sipCallId"),
-    ];
-    for (flag, name) in FILTERS {
-        request.query.extend(typed.get_one::<String>(flag).map(|value| (name, value.clone())));
+    let mut request = match (typed.get_flag("csv"), typed.get_flag("summary")) {
+        (true, _) => Request::get("/v1/calls", Shape::Csv),
+        (_, true) => Request::get("/v1/calls/summary", Shape::Object),
+        _ => Request::get("/v1/calls", Shape::Calls),
+    };
+    let given = |flag| typed.get_one::<String>(flag).cloned();
+    for (flag, name, _) in CALL_FILTERS {
+        request.query.extend(given(flag).map(|value| (name, value)));
     }
+    request.query.extend(given("cursor").map(|value| ("cursor", value)));
     paging(typed, &mut request);
     request
 }
@@ -249,6 +264,16 @@ mod tests {
 
         let request = typed("trunkctl trunk delete acme --force").unwrap();
         assert_eq!(request.query, [("force", "true".to_owned()), ("wait", "applied".to_owned())]);
+        let request =
+            typed("trunkctl calls --trunk acme --status USER_BUSY --since 2026-01-01T00:00:00Z --limit 5")
+                .unwrap();
+        let query: Vec<_> = request.query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let wanted =
+            [("trunkId", "acme"), ("status", "USER_BUSY"), ("since", "2026-01-01T00:00:00Z"), ("limit", "5")];
+        assert_eq!((request.path.as_str(), query), ("/v1/calls", wanted.to_vec()));
+        assert_eq!(typed("trunkctl calls --summary --account a").unwrap().path, "/v1/calls/summary");
+        assert!(matches!(typed("trunkctl calls --csv").unwrap().shape, Shape::Csv));
+
         assert!(typed("trunkctl trunk list").unwrap().all_pages);
         assert!(!typed("trunkctl trunk list --limit 5").unwrap().all_pages);
     }

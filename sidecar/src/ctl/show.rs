@@ -10,7 +10,9 @@ use super::request::{Request, Shape};
 /// Columns of calls.
 const CALLS: &[(&str, &str)] = &[
     ("startAt", "START"),
+    ("direction", "DIRECTION"),
     ("trunkId", "TRUNK"),
+    ("applicationId", "APPLICATION"),
     ("from", "FROM"),
     ("to", "TO"),
     ("status", "STATUS"),
@@ -35,7 +37,7 @@ const REFUSALS: &[(&str, &str)] = &[
 pub(super) fn show(request: &Request, answer: &Value) {
     match request.shape {
         Shape::List(resource) => list(answer, resource.columns),
-        Shape::Calls => list(answer, CALLS),
+        Shape::Calls | Shape::Csv => list(answer, CALLS),
         Shape::Object => object(answer),
         Shape::Gone => println!("deleted"),
         Shape::Live => live(answer),
@@ -65,6 +67,9 @@ fn list(answer: &Value, columns: &[(&'static str, &'static str)]) {
     let total = answer["meta"]["total"].as_u64().unwrap_or(0);
     if total > objects.len() as u64 {
         println!("{} of {total}", objects.len());
+    }
+    if let Some(cursor) = answer["meta"]["nextCursor"].as_str() {
+        println!("go on with --cursor {}", text(&cursor.into()));
     }
 }
 

@@ -53,15 +53,6 @@ pub struct AuditFilter {
     pub revision: Option<i64>,
 }
 
-/// Which calls; what is `None` does not matter. At most one of the two counts: a trunk is narrower than its account.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CallFilter {
-    /// Of which trunk or application.
-    pub trunk: Option<String>,
-    /// Of whose trunks.
-    pub account: Option<String>,
-}
-
 /// What happened just now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recent {

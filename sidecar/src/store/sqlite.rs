@@ -4,6 +4,7 @@
 //! of ours; readers see the last commit and wait for nobody, short questions not even for long ones.
 
 mod answers;
+mod call_list;
 mod calls;
 mod commit;
 mod configuration;
@@ -28,10 +29,11 @@ use trunk_admission::model::Table;
 use uuid::Uuid;
 
 use super::{
-    Answer, AttemptRecord, AuditFilter, Backlog, Batch, CallFilter, Committed, Due, EndpointId, Listed,
-    Managed, Orphan, Page, Placed, PlacedTrunk, Recent, Snapshot, Store, StoreError, Terms, TrunkFilter,
-    Write, Written,
+    Answer, AttemptRecord, AuditFilter, Backlog, Batch, CallCursor, CallFilter, CallPage, CallSums,
+    CallsFound, Committed, Due, EndpointId, Listed, Managed, Orphan, Page, Placed, PlacedTrunk, Recent,
+    Snapshot, Store, StoreError, Terms, TrunkFilter, Write, Written,
 };
+use crate::call::Call;
 use crate::domain::{Account, AuditEntry, IdempotencyRecord, Millis, Node, Token};
 use crate::kamailio::mark as kamailio_mark;
 use crate::publish::Capacity;
@@ -211,6 +213,22 @@ impl Store for SqliteStore {
 
     fn reconcile(&self, orphans: Vec<Orphan>, now_ms: Millis) -> Answer<'_, Written> {
         self.run(move |db| ingest::reconcile(db, &orphans, now_ms))
+    }
+
+    fn call(&self, id: Uuid) -> Answer<'_, Option<Call>> {
+        self.read(move |db| calls::load(db, id))
+    }
+
+    fn list_calls(&self, filter: CallFilter, page: CallPage) -> Answer<'_, CallsFound> {
+        self.read_much(move |db| call_list::page(db, &filter, page))
+    }
+
+    fn sum_calls(
+        &self,
+        filter: CallFilter,
+        after: Option<CallCursor>,
+    ) -> Answer<'_, (CallSums, Option<CallCursor>)> {
+        self.read_much(move |db| call_list::sums(db, &filter, after))
     }
 
     fn recent_calls(&self, filter: CallFilter, since_ms: Millis, limit: u32) -> Answer<'_, Recent> {

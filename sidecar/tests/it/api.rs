@@ -2,6 +2,7 @@
 
 mod access;
 mod application;
+mod calls;
 mod conditions;
 mod document;
 mod hostile;
@@ -73,7 +74,7 @@ pub(crate) fn text(value: &Value) -> &str {
 pub(crate) struct Caller {
     http: reqwest::Client,
     base: String,
-    token: String,
+    pub(crate) token: String,
 }
 
 impl Caller {

@@ -16,6 +16,11 @@ use crate::support::{Site, call_id, trunk_with_webhook, until};
 
 /// What Kamailio does when it starts.
 pub(crate) fn module(dir: &Path, ring_cells: u32) -> Instance {
+    module_with_spill(dir, ring_cells, 0)
+}
+
+/// The same, with a file for what the ring cannot hold.
+pub(crate) fn module_with_spill(dir: &Path, ring_cells: u32, spill_cells: u32) -> Instance {
     let options = Options {
         dir: dir.to_owned(),
         slots: 64,
@@ -24,7 +29,7 @@ pub(crate) fn module(dir: &Path, ring_cells: u32) -> Instance {
         gateways: 64,
         processes: 4,
         ring_cells,
-        spill_cells: 0,
+        spill_cells,
     };
     let mut instance = Instance::create(&options).unwrap();
     instance.enter_process(1, std::process::id(), 42);
@@ -33,13 +38,20 @@ pub(crate) fn module(dir: &Path, ring_cells: u32) -> Instance {
 }
 
 fn push_initiated(module: &Instance, call: Uuid, trunk: &str, reason: Option<Reason>) {
-    push_judged(module, call, trunk, reason, 1_000);
+    push_judged(module, call, trunk, "", reason, 1_000);
 }
 
 /// A call that was judged at `wall_ms`.
-pub(crate) fn push_judged(module: &Instance, call: Uuid, trunk: &str, reason: Option<Reason>, wall_ms: u64) {
+pub(crate) fn push_judged(
+    module: &Instance,
+    call: Uuid,
+    trunk: &str,
+    account: &str,
+    reason: Option<Reason>,
+    wall_ms: u64,
+) {
     let body = BodyOut::Initiated(Initiated {
-        account: b"",
+        account: account.as_bytes(),
         kind: Kind::Trunk,
         reason,
         limit: 2,
@@ -58,28 +70,34 @@ pub(crate) fn push_judged(module: &Instance, call: Uuid, trunk: &str, reason: Op
 }
 
 pub(crate) fn push_whole_call(module: &Instance, call: Uuid, trunk: &str) {
-    push_initiated(module, call, trunk, None);
+    push_whole_call_of(module, call, trunk, "", 1_000);
+}
+
+/// A call that was judged at `start`, rang half a second later, was answered after two, and ended after some seven.
+pub(crate) fn push_whole_call_of(module: &Instance, call: Uuid, trunk: &str, account: &str, start: u64) {
+    push_judged(module, call, trunk, account, None, start);
     let gateway = b"sip:127.0.0.1:5070";
-    let answered = BodyOut::Answered(Answered { gateway: &gateway[..], attempts: 2, ring_wall_ms: 1_500 });
-    push(module, call, trunk, 3_000, answered);
+    let answered =
+        BodyOut::Answered(Answered { gateway: &gateway[..], attempts: 2, ring_wall_ms: start + 500 });
+    push(module, call, trunk, start + 2_000, answered);
     let ended = BodyOut::Ended(Ended {
         sip_code: 200,
         q850: 16,
         by: Party::Callee,
         cause: EndCause::Bye,
-        start_wall_ms: 1_000,
-        ring_wall_ms: 1_500,
-        answer_wall_ms: 3_000,
-        end_wall_ms: 8_001,
+        start_wall_ms: start,
+        ring_wall_ms: start + 500,
+        answer_wall_ms: start + 2_000,
+        end_wall_ms: start + 7_001,
         gateway: &gateway[..],
         attempts: 2,
     });
-    push(module, call, trunk, 8_001, ended);
+    push(module, call, trunk, start + 7_001, ended);
 }
 
 fn push(module: &Instance, call: Uuid, trunk: &str, wall_ms: u64, body: BodyOut<'_>) {
     let event = EventOut { call: call.into_bytes(), wall_ms, trunk: trunk.as_bytes(), body };
-    assert!(matches!(module.push(&event), Pushed::At(_)));
+    assert!(matches!(module.push(&event), Pushed::At(_) | Pushed::Spilled(_)));
 }
 
 async fn started(receiver: &Receiver) -> (Site, Daemon) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
+use trunkd::call::status::Status;
 use trunkd::difference::Plan;
 use trunkd::store::Store;
 use trunkd::store::sqlite::SqliteStore;
@@ -173,6 +174,8 @@ async fn what_an_earlier_version_stored_is_carried_over() {
          INSERT INTO live_indexes VALUES ('account', 'acme', 0, NULL), ('trunk', 'b', 3, NULL), ('trunk', 'z', 1, 25),
             ('gateway', 'b/sip:two.example.net', 5, NULL);
          INSERT INTO endpoints VALUES (4, 'b', 'https://hooks.example.com/x', '{SECRET}', 'enabled', '', 50);
+         INSERT INTO calls (call_id, trunk_id, kind, allowed, limit_value, count_value, wait_ms, generation, attempts, start_ms,
+            status, reconciled) VALUES (zeroblob(16), 'b', 'trunk', 1, 0, 0, 0, 1, 1, 55, 'USER_BUSY', 0);
          INSERT INTO events VALUES (1, 'evt_1', x'00', 0, 'call.initiated', 'b', 'acme', 60, '{{}}');
          INSERT INTO deliveries VALUES (1, 1, 4, x'00', 0, 'pending', 0, 60, NULL);"
     ))
@@ -192,6 +195,8 @@ async fn what_an_earlier_version_stored_is_carried_over() {
     assert_eq!(ids.len(), 2);
     assert!(ids[0] != ids[1] && ids.iter().all(|id| id.get_version_num() == 7), "{ids:?}");
     assert_eq!(store.backlog().await.unwrap().pending, 1, "what is owed stays owed");
+    let call = store.call(uuid::Uuid::nil()).await.unwrap().expect("the call log is carried over");
+    assert_eq!((call.trunk.as_deref(), call.start_ms, call.status), (Some("b"), 55, Some(Status::UserBusy)));
     let room = site.load().publish.capacity;
     assert!(store.check_kamailio(room).await.unwrap(), "there were no tables yet");
     assert!(!store.check_kamailio(room).await.unwrap());

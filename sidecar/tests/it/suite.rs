@@ -3,6 +3,7 @@
 //! A case gets a place where stores can be opened, and opens one, or the same again.
 
 pub(crate) mod access;
+pub(crate) mod calls;
 pub(crate) mod lists;
 pub(crate) mod tables;
 pub(crate) mod writes;
@@ -38,6 +39,11 @@ macro_rules! suite {
             an_answer_is_kept_with_its_write_until_it_expires,
             the_audit_log_tells_who_changed_what,
             no_secret_is_in_the_audit_log,
+        );
+        $crate::suite::cases!($place; calls:
+            any_filter_finds_what_a_look_at_every_call_finds,
+            a_list_goes_on_where_it_was_whatever_comes_in,
+            one_page_looks_at_a_bounded_number_of_calls,
         );
         $crate::suite::cases!($place; lists:
             pages_and_totals,

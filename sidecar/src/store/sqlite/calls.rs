@@ -1,5 +1,7 @@
 //! Calls as rows: loads one, saves one, finds those that are up.
 
+use std::sync::LazyLock;
+
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use trunk_admission::Reason;
 use uuid::Uuid;
@@ -13,7 +15,7 @@ use crate::store::{CallFilter, Recent, StoreError};
 pub(super) fn load(db: &Transaction<'_>, id: Uuid) -> Result<Option<Call>, StoreError> {
     let mut select = db.prepare_cached("SELECT * FROM calls WHERE call_id = ?1")?;
     let mut rows = select.query([id.as_bytes()])?;
-    rows.next()?.map(|row| read(row, id)).transpose()
+    rows.next()?.map(read).transpose()
 }
 
 /// What happened just now. Each part is a look into one index.
@@ -23,33 +25,35 @@ pub(super) fn recent(
     since_ms: Millis,
     limit: u32,
 ) -> Result<Recent, StoreError> {
-    let (which, whose) = match (&filter.trunk, &filter.account) {
-        (Some(trunk), _) => ("trunk_id = ?1", trunk.as_str()),
-        (None, Some(account)) => ("account_id = ?1", account.as_str()),
-        (None, None) => ("?1 = ''", ""),
+    let (by, which, whose) = match (&filter.trunk, &filter.account) {
+        (Some(trunk), _) => ("trunk", "trunk_id = ?1", trunk.as_str()),
+        (None, Some(account)) => ("account", "account_id = ?1", account.as_str()),
+        (None, None) => ("time", "?1 = ''", ""),
     };
-    let count = |allowed: bool| -> Result<i64, StoreError> {
-        let sql = format!("SELECT count(*) FROM calls WHERE {which} AND allowed = ?2 AND start_ms >= ?3");
-        let count = db.prepare_cached(&sql)?.query_row(params![whose, allowed, since_ms], |row| row.get(0));
-        Ok(count?)
+    let all = format!("calls INDEXED BY calls_by_{by} WHERE {which}");
+    let refused = format!("calls INDEXED BY calls_refused_by_{by} WHERE {which} AND allowed = 0");
+    let count = |of: &str| -> Result<i64, StoreError> {
+        let sql = format!("SELECT count(*) FROM {of} AND start_ms >= ?2");
+        Ok(db.prepare_cached(&sql)?.query_row(params![whose, since_ms], |row| row.get(0))?)
     };
-    let sql = format!("SELECT * FROM calls WHERE {which} AND allowed = 0 ORDER BY start_ms DESC LIMIT ?2");
+    let refused_count = count(&refused)?;
+    let admitted = count(&all)? - refused_count;
+    let sql = format!("SELECT * FROM {refused} ORDER BY start_ms DESC LIMIT ?2");
     let mut select = db.prepare_cached(&sql)?;
     let mut rows = select.query(params![whose, limit])?;
     let mut refusals = Vec::new();
     while let Some(row) = rows.next()? {
-        let id: [u8; 16] = row.get("call_id")?;
-        refusals.push(read(row, Uuid::from_bytes(id))?);
+        refusals.push(read(row)?);
     }
-    Ok(Recent { admitted: count(true)?, refused: count(false)?, refusals })
+    Ok(Recent { admitted, refused: refused_count, refusals })
 }
 
-fn read(row: &Row<'_>, id: Uuid) -> Result<Call, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<Call, StoreError> {
     let source_ip: Option<String> = get(row, "source_ip")?;
     let source_port: Option<u16> = get(row, "source_port")?;
     let source_ip = source_ip.map(|ip| ip.parse().map_err(|_| damaged("source_ip", &ip))).transpose()?;
     Ok(Call {
-        id,
+        id: Uuid::from_bytes(get(row, "call_id")?),
         trunk: get(row, "trunk_id")?,
         account: get(row, "account_id")?,
         kind: text::read_kind(&get::<String>(row, "kind")?)?,
@@ -84,14 +88,52 @@ fn named<T>(row: &Row<'_>, column: &str, find: impl Fn(&str) -> Option<T>) -> Re
     name.map(|name| find(&name).ok_or_else(|| damaged(column, &name))).transpose()
 }
 
+/// Columns of a call, in the order in which they are written.
+const COLUMNS: [&str; 28] = [
+    "call_id",
+    "trunk_id",
+    "account_id",
+    "kind",
+    "sip_call_id",
+    "from_user",
+    "from_host",
+    "to_user",
+    "request_uri",
+    "source_ip",
+    "source_port",
+    "allowed",
+    "reason",
+    "limit_value",
+    "count_value",
+    "wait_ms",
+    "generation",
+    "gateway",
+    "attempts",
+    "start_ms",
+    "ring_ms",
+    "answer_ms",
+    "end_ms",
+    "sip_code",
+    "q850",
+    "hangup_by",
+    "status",
+    "reconciled",
+];
+
+/// Writes a call. Its row keeps its number, by which lists go.
 pub(super) fn save(db: &Transaction<'_>, call: &Call) -> Result<(), StoreError> {
-    let mut insert = db.prepare_cached(
-        "INSERT OR REPLACE INTO calls (call_id, trunk_id, account_id, kind, sip_call_id, from_user, from_host, to_user,
-            request_uri, source_ip, source_port, allowed, reason, limit_value, count_value, wait_ms, generation, gateway,
-            attempts, start_ms, ring_ms, answer_ms, end_ms, sip_code, q850, hangup_by, status, reconciled)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
-            ?23, ?24, ?25, ?26, ?27, ?28)",
-    )?;
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        let places: Vec<_> = (1..=COLUMNS.len()).map(|place| format!("?{place}")).collect();
+        let changes: Vec<_> =
+            COLUMNS.iter().zip(&places).skip(1).map(|(name, at)| format!("{name} = {at}")).collect();
+        format!(
+            "INSERT INTO calls ({}) VALUES ({}) ON CONFLICT (call_id) DO UPDATE SET {}",
+            COLUMNS.join(", "),
+            places.join(", "),
+            changes.join(", ")
+        )
+    });
+    let mut insert = db.prepare_cached(&SQL)?;
     insert.execute(params![
         call.id.as_bytes(),
         call.trunk,

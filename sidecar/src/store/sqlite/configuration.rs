@@ -3,9 +3,7 @@
 use rusqlite::{Params, Row, Transaction};
 use trunk_admission::model::Table;
 
-use super::objects::{
-    Take, account_of, take_acl, take_credential, take_gateway, take_webhook, trunk_of,
-};
+use super::objects::{Take, account_of, take_acl, take_credential, take_gateway, take_webhook, trunk_of};
 use super::text::{self, damaged, get};
 use crate::domain::{Account, Node};
 use crate::publish::Capacity;

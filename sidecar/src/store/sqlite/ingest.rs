@@ -7,10 +7,12 @@
 use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
+use uuid::Uuid;
 
-use super::{calls, outbox};
+use super::{calls, outbox, text};
 use crate::call::payload::{EventKind, event_id, render};
 use crate::call::{Call, Report};
+use crate::crash;
 use crate::domain::Millis;
 use crate::store::{Batch, EndpointId, Orphan, StoreError, Written};
 
@@ -23,10 +25,13 @@ pub(super) fn ring_position(db: &Transaction<'_>, ring_id: u64) -> Result<Option
 pub(super) fn ingest(db: &Transaction<'_>, batch: &Batch, now_ms: Millis) -> Result<Written, StoreError> {
     let mut writer = Writer { db, now_ms, endpoints: HashMap::new(), written: Written::default() };
     for record in &batch.records {
-        let loaded = calls::load(db, record.call)?;
-        let mut call = loaded.unwrap_or_else(|| Call::new(record.call, record.trunk.clone(), record.at_ms));
+        let mut call = match calls::load(db, record.call)? {
+            Some(call) => call,
+            None => first_seen(db, record.call, record.trunk.clone(), record.at_ms)?,
+        };
         call.apply(&record.report, record.at_ms);
         writer.write(&call, kind_of(&record.report), record.at_ms)?;
+        crash::point("ingest.row");
     }
     let written = ring_position(db, batch.ring_id)?;
     let last = written.map_or(batch.last_sequence, |written| written.max(batch.last_sequence));
@@ -35,6 +40,7 @@ pub(super) fn ingest(db: &Transaction<'_>, batch: &Batch, now_ms: Millis) -> Res
         last.cast_signed(),
         now_ms
     ])?;
+    crash::point("ingest.written");
     Ok(writer.written)
 }
 
@@ -50,12 +56,31 @@ pub(super) fn reconcile(
         }
         let mut call = match calls::load(db, orphan.call)? {
             Some(call) => call,
-            None => Call::new(orphan.call, trunk_at(db, orphan.trunk_live)?, orphan.start_ms),
+            None => first_seen(db, orphan.call, trunk_at(db, orphan.trunk_live)?, orphan.start_ms)?,
         };
         call.reconcile(now_ms);
         writer.write(&call, EventKind::Hangup, now_ms)?;
     }
     Ok(writer.written)
+}
+
+/// A call of which nothing was written down. Its beginning may never have been told, and then its trunk alone says whose it
+/// is; if it was, it will say so itself.
+fn first_seen(
+    db: &Transaction<'_>,
+    id: Uuid,
+    trunk: Option<String>,
+    at_ms: Millis,
+) -> Result<Call, StoreError> {
+    let mut call = Call::new(id, trunk, at_ms);
+    let Some(trunk) = &call.trunk else { return Ok(call) };
+    let mut select = db.prepare_cached("SELECT account_id, kind FROM trunks WHERE trunk_id = ?1")?;
+    let owner = select.query_row([trunk], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).optional()?;
+    if let Some((account, kind)) = owner {
+        call.account = account;
+        call.kind = text::read_kind(&kind)?;
+    }
+    Ok(call)
 }
 
 /// The trunk that has, or last had, an index in shared memory.

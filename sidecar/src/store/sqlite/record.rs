@@ -17,7 +17,12 @@ pub(super) struct Entry<'a> {
 }
 
 impl Work<'_> {
-    pub(super) fn added(&mut self, entry: Entry<'_>, after: Fields, live: Option<u32>) -> Result<(), StoreError> {
+    pub(super) fn added(
+        &mut self,
+        entry: Entry<'_>,
+        after: Fields,
+        live: Option<u32>,
+    ) -> Result<(), StoreError> {
         self.audit("create", &entry, None, Some(after))?;
         self.line(Verb::Added, &entry, Vec::new(), live);
         Ok(())
@@ -39,7 +44,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    pub(super) fn removed(&mut self, entry: Entry<'_>, before: Fields, live: Option<u32>) -> Result<(), StoreError> {
+    pub(super) fn removed(
+        &mut self,
+        entry: Entry<'_>,
+        before: Fields,
+        live: Option<u32>,
+    ) -> Result<(), StoreError> {
         self.audit("delete", &entry, Some(before), None)?;
         self.line(Verb::Removed, &entry, Vec::new(), live);
         Ok(())

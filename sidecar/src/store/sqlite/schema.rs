@@ -11,6 +11,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0002_control_plane.sql", include_str!("../../../../schema/sqlite/0002_control_plane.sql")),
     ("0003_kamailio.sql", include_str!("../../../../schema/sqlite/0003_kamailio.sql")),
     ("0004_recent_calls.sql", include_str!("../../../../schema/sqlite/0004_recent_calls.sql")),
+    ("0005_calls.sql", include_str!("../../../../schema/sqlite/0005_calls.sql")),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

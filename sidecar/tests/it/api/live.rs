@@ -55,9 +55,9 @@ async fn counts_and_refusals_are_shown_to_those_whose_they_are() {
     me.send(super::with_json(request, &json!({"weight": 3}))).await.expect(200);
 
     let now_ms = Now::read().wall_ms;
-    push_judged(&module, call_id(1), &id, None, now_ms);
-    push_judged(&module, call_id(2), &id, Some(Reason::CpsExceeded), now_ms + 1);
-    push_judged(&module, call_id(3), &id, Some(Reason::ConcurrencyExceeded), now_ms + 2);
+    push_judged(&module, call_id(1), &id, "", None, now_ms);
+    push_judged(&module, call_id(2), &id, "", Some(Reason::CpsExceeded), now_ms + 1);
+    push_judged(&module, call_id(3), &id, "", Some(Reason::ConcurrencyExceeded), now_ms + 2);
     let (body, reasons) = refusals(&me, &live, 2).await;
     assert_eq!(reasons, ["concurrency_exceeded", "cps_exceeded"]);
     for (field, value) in [

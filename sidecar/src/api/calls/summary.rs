@@ -1,0 +1,82 @@
+//! What the calls of a filter come to: attempts, answers, their ratio, their length.
+//!
+//! Summed up in pieces, so that nobody's list waits for somebody's year.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse as _;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::query;
+use crate::api::answer::{Answer, time};
+use crate::api::ask::Ask;
+use crate::api::{Api, trouble};
+use crate::store::CallSums;
+
+/// Most pieces that are summed up for one request, of 50,000 calls each.
+const MAX_PIECES: usize = 40;
+
+/// What calls come to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = CallSummary)]
+pub(super) struct SummaryView {
+    /// All attempts.
+    attempts: u64,
+    /// Those that were admitted.
+    admitted: u64,
+    /// Those that were refused.
+    refused: u64,
+    /// Those that were answered.
+    answered: u64,
+    /// Answered ones among all attempts, 0 to 1; null without attempts.
+    answer_ratio: Option<f64>,
+    /// From answer to end, over answered calls that have ended; null without any.
+    average_duration_ms: Option<u64>,
+    /// Answered seconds, each begun one of each call counted.
+    billable_seconds: u64,
+    /// Whether every call that matches is in it. At most 2,000,000 are looked at, the newest.
+    complete: bool,
+    /// If it is not complete: it has the calls that began after this.
+    #[schema(format = DateTime)]
+    complete_since: Option<String>,
+}
+
+/// What calls come to; to an account's token its own. Filters are those of the call log.
+#[utoipa::path(get, path = "/v1/calls/summary", tag = "calls",
+    params(query::Filters),
+    responses((status = 200, description = "What they come to", body = SummaryView)))]
+pub(super) async fn summary(State(api): State<Api>, ask: Ask) -> Answer {
+    let filter = ask.query(query::filter)?.confined(&ask.holder)?;
+    let (mut sums, mut after) = (CallSums::default(), None);
+    for _ in 0..MAX_PIECES {
+        let piece = api.store.sum_calls(filter.clone(), after).await;
+        let (more, next) = piece.map_err(|error| trouble(&api, "api_read", error))?;
+        sums.merge(&more);
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut view = SummaryView::from(&sums);
+    view.complete = after.is_none();
+    view.complete_since = after.map(|cursor| time(cursor.start_ms));
+    Ok(Json(view).into_response())
+}
+
+impl From<&CallSums> for SummaryView {
+    fn from(sums: &CallSums) -> SummaryView {
+        SummaryView {
+            attempts: sums.attempts,
+            admitted: sums.admitted,
+            refused: sums.attempts - sums.admitted,
+            answered: sums.answered,
+            answer_ratio: (sums.attempts > 0).then(|| sums.answered as f64 / sums.attempts as f64),
+            average_duration_ms: sums.talk_ms.checked_div(sums.finished),
+            billable_seconds: sums.billable_seconds,
+            complete: true,
+            complete_since: None,
+        }
+    }
+}
