@@ -78,6 +78,12 @@ impl Running {
         kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
     }
 
+    /// Whether it is over.
+    #[cfg(feature = "crash-points")]
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end. Whether it was no end of its own will.
     #[cfg(feature = "crash-points")]
     pub(crate) fn died(&mut self) -> bool {

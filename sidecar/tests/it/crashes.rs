@@ -236,10 +236,12 @@ async fn die_at(template: &Template, point: &'static str, hit: u32, is_new: bool
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_is_wholly_there_or_not_at_all_wherever_trunkd_dies() {
     let template = Template::new();
-    let committed = trunkd::crash::POINTS.iter().position(|name| *name == "write.committed").unwrap();
-    for (index, point) in trunkd::crash::POINTS.iter().enumerate() {
+    let of_events = |name: &&str| name.starts_with("ingest.");
+    let points: Vec<&str> = trunkd::crash::POINTS.iter().copied().filter(|name| !of_events(name)).collect();
+    let committed = points.iter().position(|name| *name == "write.committed").unwrap();
+    for (index, point) in points.into_iter().enumerate() {
         // A start takes its turn twice: for a first token, and for what files say. There is nothing to be written.
-        let hit = if *point == "write.begun" { 3 } else { 1 };
+        let hit = if point == "write.begun" { 3 } else { 1 };
         die_at(&template, point, hit, index >= committed).await;
     }
     // In the middle of its objects, and after the last.

@@ -17,6 +17,9 @@ mod connections;
 mod crashes;
 mod daemon;
 mod delivery;
+mod disk_full;
+#[cfg(feature = "crash-points")]
+mod ingest_crashes;
 mod kamailio_fake;
 mod kamailio_keeper;
 mod kamailio_rows;

@@ -31,17 +31,17 @@ fn trunks(count: usize) -> String {
 }
 
 /// A daemon that is only known by its process and its ready line.
-struct Outside {
-    running: Running,
-    api: String,
+pub(crate) struct Outside {
+    pub(crate) running: Running,
+    pub(crate) api: String,
 }
 
 impl Outside {
-    fn new((running, ready): (Running, String)) -> Outside {
+    pub(crate) fn new((running, ready): (Running, String)) -> Outside {
         Outside { running, api: api_of(&ready).to_owned() }
     }
 
-    async fn state(&self) -> Value {
+    pub(crate) async fn state(&self) -> Value {
         serde_json::from_str(&get_at(&self.api, "/readyz").await.1).unwrap()
     }
 
@@ -57,7 +57,7 @@ impl Outside {
     }
 
     /// The value of a metric.
-    async fn metric(&self, name: &str) -> u64 {
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
         let text = get_at(&self.api, "/metrics").await.1;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         value.unwrap_or_else(|| panic!("{name} in {text}"))
@@ -106,7 +106,7 @@ async fn a_locked_database_refuses_the_write_and_answers_questions() {
 }
 
 /// How a process gets a file system of its own here, if it may.
-fn own_file_systems() -> Option<&'static [&'static str]> {
+pub(crate) fn own_file_systems() -> Option<&'static [&'static str]> {
     const WAYS: [&[&str]; 2] = [&["unshare", "-m"], &["unshare", "-Urm"]];
     let works = |way: &&&[&str]| {
         let dir = tempfile::tempdir().unwrap();
@@ -125,16 +125,7 @@ async fn a_full_disk_refuses_the_write_and_takes_it_once_there_is_space() {
     };
     let site = Site::new();
     site.write("a.toml", &trunks(1));
-    let state = site.database().parent().unwrap().to_owned();
-    fs::create_dir(&state).unwrap();
-    // A small disk that only the daemon sees, and we through its eyes.
-    let script = "mount -t tmpfs -o size=2m,mode=700 none \"$1\" && exec \"$2\" run --config \"$3\"";
-    let mut command = Command::new(way[0]);
-    command.args(&way[1..]).args(["sh", "-c", script, "sh"]);
-    command.arg(&state).arg(env!("CARGO_BIN_EXE_trunkd")).arg(site.main());
-    let daemon = Outside::new(Running::spawn(&mut command));
-    let disk =
-        PathBuf::from(format!("/proc/{}/root", daemon.running.id())).join(state.strip_prefix("/").unwrap());
+    let (daemon, disk) = on_small_disk(&site, way, 2);
     let filler = disk.join("filler");
     fill(&filler);
     let over = || fs::remove_file(&filler).unwrap();
@@ -145,7 +136,20 @@ async fn a_full_disk_refuses_the_write_and_takes_it_once_there_is_space() {
     assert_eq!(SqliteStore::open(&copy).unwrap().snapshot().await.unwrap().trunks.len(), 40);
 }
 
-fn fill(path: &Path) {
+/// A daemon whose state is on a disk of so many megabytes, which only it sees, and we through its eyes: at this path.
+pub(crate) fn on_small_disk(site: &Site, way: &[&str], megabytes: u32) -> (Outside, PathBuf) {
+    let state = site.database().parent().unwrap().to_owned();
+    fs::create_dir(&state).unwrap();
+    let script = "mount -t tmpfs -o size=$4m,mode=700 none \"$1\" && exec \"$2\" run --config \"$3\"";
+    let mut command = Command::new(way[0]);
+    command.args(&way[1..]).args(["sh", "-c", script, "sh"]);
+    command.arg(&state).arg(env!("CARGO_BIN_EXE_trunkd")).arg(site.main()).arg(megabytes.to_string());
+    let daemon = Outside::new(Running::spawn(&mut command));
+    let disk = format!("/proc/{}/root", daemon.running.id());
+    (daemon, PathBuf::from(disk).join(state.strip_prefix("/").unwrap()))
+}
+
+pub(crate) fn fill(path: &Path) {
     let mut filler = File::create(path).unwrap();
     for size in [64 << 10, 1 << 10, 1] {
         while filler.write_all(&vec![b'x'; size]).is_ok() {}

@@ -1,0 +1,68 @@
+//! trunkd killed at every step from the ring to the disk, twenty times at each: every call is in the log once and whole,
+//! and every event is told under the one id it has.
+//!
+//! Built with the feature `crash-points` only.
+
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
+use trunk_admission::crash;
+use uuid::Uuid;
+
+use crate::command::Running;
+use crate::receiver::{Answer, Received, Receiver};
+use crate::ring::{module, push_whole_call_of};
+use crate::support::{Site, trunk_with_webhook, until};
+
+/// Deaths at each point.
+const DEATHS: u32 = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_there_once_and_whole_wherever_trunkd_dies() {
+    let receiver = Receiver::start(Answer::Status(200)).await;
+    let site = Site::new();
+    site.write("a.toml", &trunk_with_webhook("acme", &receiver.url));
+    let module = module(&site.shm(), 4096);
+    let waiting = || module.status().ring.1;
+    let mut calls: Vec<Uuid> = Vec::new();
+    let points = trunkd::crash::POINTS.iter().filter(|name| name.starts_with("ingest."));
+    let mut deaths = 0;
+    for (point, death) in points.flat_map(|point| (0..DEATHS).map(move |death| (point, death))) {
+        // At the first, second or third time: within a batch, and between batches.
+        let (mut running, ready) =
+            Running::start_with(&site, crash::VARIABLE, &format!("{point}:{}", death % 3 + 1));
+        assert!(ready.starts_with("trunkd ready") || ready.is_empty(), "{ready}");
+        while !running.has_ended() {
+            let call = Uuid::from_u128(calls.len() as u128 + 1);
+            push_whole_call_of(&module, call, "acme", "acme-inc", 1_000);
+            calls.push(call);
+            until("a death or a batch", async || (running.has_ended() || waiting() == 0).then_some(())).await;
+        }
+        assert!(running.died(), "{point}: {}", running.last_words());
+        deaths += 1;
+    }
+    assert_eq!(deaths, 5 * DEATHS);
+
+    let (_running, _ready) = Running::start(&site);
+    let wanted: BTreeSet<String> = calls
+        .iter()
+        .flat_map(|call| (0..3).map(move |part| format!("evt_{}_{part}", call.simple())))
+        .collect();
+    let received = until("every event", async || {
+        let received = receiver.received();
+        let ids: BTreeSet<&str> = received.iter().map(Received::id).collect();
+        (ids.len() >= wanted.len()).then_some(received)
+    })
+    .await;
+    assert!(received.iter().all(Received::verified));
+    assert_eq!(received.iter().map(|event| event.id().to_owned()).collect::<BTreeSet<_>>(), wanted);
+    let db = Connection::open(site.database()).unwrap();
+    let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as usize;
+    assert_eq!(count("SELECT count(*) FROM events"), wanted.len());
+    assert_eq!(count("SELECT count(*) FROM deliveries"), wanted.len());
+    assert_eq!(count("SELECT count(*) FROM calls"), calls.len());
+    let whole = "SELECT count(*) FROM calls WHERE status = 'NORMAL_CLEARING' AND account_id = 'acme-inc' AND start_ms = 1000
+        AND ring_ms = 1500 AND answer_ms = 3000 AND end_ms = 8001 AND attempts = 2 AND reconciled = 0";
+    assert_eq!(count(whole), calls.len());
+    println!("{deaths} deaths, {} calls, {} attempts more", calls.len(), received.len() - wanted.len());
+}
