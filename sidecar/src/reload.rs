@@ -27,8 +27,8 @@ use crate::store::{Store, StoreError};
 use crate::webhook::{self, Wakes};
 
 pub use plan::Outline;
-pub use report::{Report, STORED};
 use report::{Refused, Stored};
+pub use report::{Report, STORED};
 
 /// How long a reload waits until its revision is in force, before it says that it is not yet.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(60);
