@@ -83,6 +83,7 @@ const FUNCTIONS: &[&str] = &[
     "pv_get_sintval",
     "pv_get_strval",
     "register_script_cb",
+    "register_timer",
     "reset_dst_uri",
     "rewrite_uri",
     "set_dst_uri",

@@ -17,6 +17,7 @@
 #include "core/rpc.h"
 #include "core/script_cb.h"
 #include "core/sr_module.h"
+#include "core/timer.h"
 #include "core/ver_defs.h"
 #include "modules/auth/api.h"
 #include "modules/dialog/dlg_hash.h"

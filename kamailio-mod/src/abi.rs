@@ -8,7 +8,7 @@ use crate::guard::guarded;
 use crate::params;
 use crate::sys;
 use crate::verdict::Plain;
-use crate::{admit, brake, dialog, lifecycle, pv, ready, route, rpc, suspects};
+use crate::{admit, backlog, brake, dialog, lifecycle, pv, ready, route, rpc, suspects};
 
 /// A table that Kamailio only reads. Raw pointers inside point to statics of ours.
 #[repr(transparent)]
@@ -230,6 +230,11 @@ unsafe extern "C" fn rpc_suspects(rpc: *mut sys::rpc_t, context: *mut c_void) {
 /// Registered in `mod_init` for every request route's end.
 pub(crate) unsafe extern "C" fn script_done(msg: *mut sys::sip_msg, _: c_uint, _: *mut c_void) -> c_int {
     guarded("script_done", || admit::script_done(msg))
+}
+
+/// Registered in `mod_init` with the core's timer.
+pub(crate) unsafe extern "C" fn every_second(_: c_uint, _: *mut c_void) {
+    guarded("every_second", backlog::look);
 }
 
 /// Registered in `mod_init` for every new dialog.

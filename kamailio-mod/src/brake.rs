@@ -25,6 +25,13 @@ const NODE_FACTOR: u32 = 4;
 /// Of strangers, this many seconds' worth may come at once.
 const BURST_SECONDS: u32 = 2;
 
+/// Receive buffers this full, in percent: strangers are answered without a transaction.
+const BUSY: u32 = 25;
+/// Receive buffers this full: no new call is begun, so that those that are up can be ended. Calls that are up never get here.
+const OVERLOADED: u32 = 75;
+/// When a call that was not begun may come again.
+const COME_AGAIN_MS: u64 = 5_000;
+
 /// The rates in force; `None` switches a brake off.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rates {
@@ -100,8 +107,21 @@ pub(crate) fn trunk_screen(msg: *mut sys::sip_msg) -> Screen {
 
 fn screen(process: &mut Process, msg: SipMsg<'_>) -> Screen {
     let (source, _) = msg.source();
-    if !process.rates.crowded(&process.instance, source) || !msg.parse() || !msg.is_initial_invite() {
+    let backlog = process.instance.live().backlog();
+    let crowded = backlog >= BUSY || process.rates.crowded(&process.instance, source);
+    if !crowded || !msg.parse() || !msg.is_initial_invite() {
         return Screen::Pass;
+    }
+    if backlog >= OVERLOADED {
+        process.instance.shed();
+        process.judgement = Judgement {
+            reason: Some(Reason::NodeOverloaded),
+            limit: OVERLOADED,
+            count: backlog,
+            wait_ms: COME_AGAIN_MS,
+            ..Judgement::unjudged(msg.key())
+        };
+        return Screen::Answer;
     }
     admit::refresh(process);
     let attempt = admit::attempt(&process.instance, msg);

@@ -12,16 +12,18 @@
 //! | tm | `ready` | which call a failure route is about, and which final answer goes out |
 //! | dialog | `dialog` | answered, ended (`ending`), restored (`tie`, `saved`) |
 //! | an operator | `rpc` | `trunk.status` |
+//! | the timer process | `backlog` | how much waits to be read |
 //!
 //! # What never happens here
 //!
 //! No thread, no socket, no wait, no lock; no heap and no system call but the clock on the way of a call; no panic
 //! leaves (`guard`), because one dead process is a dead proxy; no script function answers 0, because that would stop the
-//! script (`verdict`). `unsafe` stands in the files that touch Kamailio's memory, each block with its reason: `abi`,
+//! script (`verdict`). `unsafe` stands in the files that touch Kamailio's memory, each block with its reason: `abi`, `backlog`,
 //! `bind`, `dialog`, `digest`, `kstr`, `lifecycle`, `log`, `msg`, `params`, `process`, `pv`, `ready`, `rpc`, `tie`, `uri`.
 
 pub mod abi;
 mod admit;
+mod backlog;
 mod bind;
 mod brake;
 mod dialog;

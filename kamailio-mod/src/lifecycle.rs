@@ -19,7 +19,7 @@ use crate::log::{Level, once};
 use crate::params::{FailMode, Params};
 use crate::process::{self, Process};
 use crate::verdict::Start;
-use crate::{abi, dialog, guard, sys};
+use crate::{abi, backlog, dialog, guard, sys};
 
 /// Processes with counters of their own. Kamailio does not know its number of processes before all `mod_init` are done;
 /// one beyond this works, but is not counted.
@@ -47,7 +47,7 @@ pub(crate) fn mod_init() -> Start {
             "this dialog.so finds no dialog by its number: a call that loses its dialog keeps its slot";
         once(Level::Warn, format_args!("{text}"));
     }
-    if !dialog::register(&binds.dialog) || !register_script_end() {
+    if !dialog::register(&binds.dialog) || !register_script_end() || !backlog::register() {
         once(Level::Error, format_args!("Kamailio has no memory for callbacks"));
         return Start::Refuse;
     }

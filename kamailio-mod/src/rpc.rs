@@ -44,6 +44,7 @@ fn fill(rpc: &sys::rpc_t, context: *mut c_void, process: &Process) -> Option<()>
     number(c"ring_fill", status.ring.1)?;
     number(c"events_dropped", totals.events_dropped)?;
     number(c"events_lost", status.events_lost)?;
+    number(c"backlog_percent", live.backlog().into())?;
     number(c"gateways_down", status.gateways_down.into())?;
     number(c"admitted", totals.admitted)?;
     number(c"refused", totals.refused.iter().map(|(_, count)| count).sum())?;

@@ -1,4 +1,4 @@
-//! Honest callers beside a flood of strangers.
+//! Honest callers beside a flood of strangers, and a node that has more to read than it can.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,10 @@ use e2e::kamailio::Options;
 use e2e::sipp::{Plan, Sipp};
 use e2e::stack;
 use e2e::toml::Trunk;
-use e2e::{rpc, wait};
+use e2e::{rpc, sip, wait};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
 
 /// Flood messages in one go, and the pause between two goes: some five thousand a second.
 const BATCH: u32 = 50;
@@ -92,5 +95,54 @@ fn a_flood_of_strangers_takes_no_call_from_anybody_else() {
         ensure!(admitted == 120, "{admitted} admitted");
         // Transactions and dialogs linger for some seconds; nothing else may.
         wait::until("the memory to be as before", || Ok((used()? < before + (1 << 20)).then_some(())))
+    });
+}
+
+/// Fills the receive buffer while nobody reads it: stopped workers are what an overloaded processor is to the kernel.
+fn overload(stack: &stack::Stack) -> Result<()> {
+    let list = rpc::call(&stack.site.rpc, "core.psx", &[])?;
+    let processes = list.as_array().cloned().unwrap_or_default();
+    let udp = |process: &&Value| process["DSC"].as_str().is_some_and(|what| what.contains("udp receiver"));
+    let pids: Vec<Pid> = processes
+        .iter()
+        .filter(udp)
+        .filter_map(|process| Some(Pid::from_raw(i32::try_from(process["PID"].as_i64()?).ok()?)))
+        .collect();
+    ensure!(!pids.is_empty(), "no receiver in {list}");
+    let socket = UdpSocket::bind("127.0.0.66:0")?;
+    pids.iter().try_for_each(|&pid| kill(pid, Signal::SIGSTOP))?;
+    let noticed = wait::until("the backlog to be noticed", || {
+        for _ in 0..100 {
+            socket.send_to(&[b'x'; 1_000], stack.site.sip)?;
+        }
+        Ok((stack.site.status_number("backlog_percent")? >= 75).then_some(()))
+    });
+    pids.iter().try_for_each(|&pid| kill(pid, Signal::SIGCONT))?;
+    noticed
+}
+
+#[test]
+fn an_overloaded_node_begins_no_call_and_ends_those_that_are_up() {
+    stack::test(Options::new().map(|options| options.define("LOG_LEVEL=-1")), |stack| {
+        let gateway = Gateway::answering(stack.dir(), "gateway")?;
+        stack.site.apply(&[Trunk::new("acme").source("127.0.0.1").gateway(&gateway.uri(), 1)])?;
+        let domain = stack.site.domain("acme");
+        let mut up = Sipp::start(stack.dir(), "up", stack.site.sip, &Plan::new("hold", &domain))?;
+        up.await_talking(1)?;
+        overload(stack)?;
+        let plan = Plan::new("call", &domain);
+        let refused = Sipp::start(stack.dir(), "refused", stack.site.sip, &plan)?.finish()?;
+        ensure!(refused.code(1) == 503, "{}", refused.story(1));
+        let reason = sip::reason_text(refused.answer(1));
+        ensure!(reason.starts_with("node_overloaded: ") && reason.ends_with(" of 75"), "{reason}");
+        ensure!(refused.answer(1).and_then(|answer| answer.header("retry-after")) == Some("5"));
+        up.nudge(1)?;
+        ensure!(up.finish()?.story(1) == "180 200, BYE 200");
+        wait::until("the backlog to be forgotten", || {
+            Ok((stack.site.status_number("backlog_percent")? == 0).then_some(()))
+        })?;
+        let after = Sipp::start(stack.dir(), "after", stack.site.sip, &plan)?.finish()?;
+        ensure!(after.story(1) == "180 200, BYE 200", "{}", after.story(1));
+        Ok(())
     });
 }

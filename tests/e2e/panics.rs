@@ -74,6 +74,12 @@ fn in_trunk_route() {
 }
 
 #[test]
+fn in_trunk_screen() {
+    // Strangers are not screened then; whoever may call, calls.
+    answers("trunk_screen", "call", 200);
+}
+
+#[test]
 fn in_trunk_next() {
     // No second gateway is chosen: the first one's answer stands.
     answers("trunk_next", "unavailable", 503);

@@ -28,6 +28,10 @@ pub enum Brake<'a> {
     AllStrangers,
 }
 
+/// How long a look at the receive buffers counts, in nanoseconds: longer than until the next one, so that a node does not
+/// swing between too much and nothing.
+const BACKLOG_NS: u64 = 3_000_000_000;
+
 /// How long a right password speaks for the address it came from, in nanoseconds.
 const TRUST_NS: u64 = 3_600_000_000_000;
 
@@ -53,6 +57,23 @@ impl Live {
     pub fn is_trusted(&self, source: IpAddr, trunk: u32, user: &[u8]) -> bool {
         self.trust_word(source, trunk, user)
             .is_some_and(|word| word.load(Ordering::Relaxed) > map::monotonic_ns())
+    }
+
+    /// What one look at the receive buffers found. A smaller find does not take the place of a larger one that still counts.
+    pub fn note_backlog(&self, percent: u32) {
+        if percent >= self.backlog() {
+            self.word(L_BACKLOG).store(percent.into(), Ordering::Relaxed);
+            self.word(L_BACKLOG_UNTIL).store(map::monotonic_ns() + BACKLOG_NS, Ordering::Relaxed);
+        }
+    }
+
+    /// How full the receive buffers have lately been, in percent.
+    pub fn backlog(&self) -> u32 {
+        match self.word(L_BACKLOG).load(Ordering::Relaxed) {
+            0 => 0,
+            _ if self.word(L_BACKLOG_UNTIL).load(Ordering::Relaxed) < map::monotonic_ns() => 0,
+            percent => u32::try_from(percent).unwrap_or(u32::MAX),
+        }
     }
 
     fn brake(&self, brake: Brake<'_>) -> Option<RateWord<'_>> {
@@ -128,6 +149,19 @@ mod tests {
         ] {
             assert!(!live.is_braked(brake, rate), "{brake:?}");
         }
+    }
+
+    #[test]
+    fn a_backlog_counts_for_a_while_and_the_largest_stands() {
+        let (_dir, live) = live();
+        assert_eq!(live.backlog(), 0);
+        live.note_backlog(80);
+        live.note_backlog(10);
+        assert_eq!(live.backlog(), 80);
+        live.word(L_BACKLOG_UNTIL).store(map::monotonic_ns() - 1, Ordering::Relaxed);
+        assert_eq!(live.backlog(), 0);
+        live.note_backlog(10);
+        assert_eq!(live.backlog(), 10);
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub(super) const L_NODE: usize = 64;
 pub(super) const L_SLOTS_USED: usize = 72;
 /// Calls from anywhere that had proved nothing.
 pub(super) const L_STRANGERS: usize = 80;
+/// How full the fullest receive buffer was, in percent, and until when that counts: nanoseconds of the monotonic clock.
+pub(super) const L_BACKLOG: usize = 88;
+pub(super) const L_BACKLOG_UNTIL: usize = 89;
 
 /// Words of one field of brakes: a power of two.
 pub(super) const BRAKE_WORDS: usize = 8_192;
