@@ -5,10 +5,10 @@ SIP_ADDR  ?= 127.0.0.1:5060
 API_ADDR  ?= 127.0.0.1:8080
 # Debian keeps kamailio where an ordinary user does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
-export STATE_DIR SIP_ADDR API_ADDR BENCH_MODE BENCH_PARTS BENCH_OUT
+export STATE_DIR SIP_ADDR API_ADDR MINUTES SEED BENCH_MODE BENCH_PARTS BENCH_OUT SOAK_OUT
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run demo test e2e bench proof fmt lint deny clean
+.PHONY: help deps build run demo test e2e bench chaos soak proof fmt lint deny clean
 
 help: ## this page
 	@printf 'Trunkline: SIP trunking on Kamailio\n\nUsage: make TARGET [STATE_DIR=./var] [SIP_ADDR=127.0.0.1:5060] [API_ADDR=127.0.0.1:8080]\n\n'
@@ -36,7 +36,13 @@ e2e: build ## the end-to-end tests alone
 bench: build ## what things cost, beside stock modules; BENCH_MODE=full for the long one
 	@scripts/bench.sh
 
-proof: deps ## the long proofs, a quarter of an hour; with NIGHT=1 some hours
+chaos: build ## random calls and random deaths, and what must hold: MINUTES=5 SEED=1
+	@cargo run --release --quiet -p e2e --bin chaos
+
+soak: build ## calls and changes in a stream; whether memory, descriptors or delays creep: MINUTES=10
+	@cargo run --release --quiet -p e2e --bin soak
+
+proof: deps ## the long proofs, some twenty minutes; with NIGHT=1 some hours
 	@scripts/proof.sh
 
 fmt: ## format the sources

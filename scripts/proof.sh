@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs the long proofs, or the named ones: interleavings timers hammer torn deaths prefixes files churn starts. Each prints what
-# its own runner says, and the time it took. What `make test` proves shortly, these prove at length: a quarter of an hour for
+# Runs the long proofs, or the named ones: interleavings timers hammer torn deaths prefixes files churn starts chaos. Each prints what
+# its own runner says, and the time it took. What `make test` proves shortly, these prove at length: some twenty minutes for
 # all of them on two processors; with NIGHT=1 some hours.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 proofs=("$@")
-[ ${#proofs[@]} -gt 0 ] || proofs=(interleavings timers hammer torn deaths prefixes files churn starts)
+[ ${#proofs[@]} -gt 0 ] || proofs=(interleavings timers hammer torn deaths prefixes files churn starts chaos)
 
 # $1 by day, $2 by night.
 amount() { if [ -n "${NIGHT:-}" ]; then echo "$2"; else echo "$1"; fi; }
@@ -57,6 +57,12 @@ proof_churn() {
 proof_starts() {
     cargo build --release -p trunkd -p trunk-kamailio
     TRUNKLINE_STARTS=$(amount 200 1000) cargo test -p e2e --test e2e -- kamailio_starts
+}
+
+# Random calls, random deaths, and what must hold after each round: minutes.
+proof_chaos() {
+    cargo build --release -p trunkd -p trunk-kamailio
+    MINUTES=${MINUTES:-$(amount 5 60)} cargo run --release -p e2e --bin chaos
 }
 
 for proof in "${proofs[@]}"; do

@@ -5,6 +5,7 @@
 
 mod bench;
 mod cases;
+mod chaos;
 mod control;
 mod endings;
 mod fail_modes;

@@ -15,6 +15,7 @@ pub mod plot;
 pub mod process;
 pub mod proxy;
 pub mod rounds;
+pub mod soak;
 pub mod tables;
 pub mod times;
 pub mod windows;

@@ -10,6 +10,7 @@ pub mod artifacts;
 pub mod bench;
 pub mod cases;
 pub mod casting;
+pub mod chaos;
 pub mod child;
 pub mod crowd;
 pub mod digest;

@@ -5,6 +5,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
@@ -186,6 +187,17 @@ impl Sipp {
     /// The datagram cannot be sent.
     pub fn nudge(&self, number: u32) -> Result<()> {
         nudge::send(self.address, &self.call_id(number))
+    }
+
+    /// Waits until all calls have ended, and for no longer than `limit`: whoever is still calling then dies. What crossed the wire.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn finish_within(mut self, limit: Duration) -> Result<Vec<Message>> {
+        // Either way it is over.
+        let _ = wait::until_within(limit, "the callers", || Ok((!self.child.alive()?).then_some(())));
+        self.child.kill()?;
+        self.messages()
     }
 
     /// Waits until all calls have ended.

@@ -1,0 +1,35 @@
+//! The checker of `make chaos` is checked itself: whatever is broken on purpose, it must find.
+
+use anyhow::{Result, ensure};
+use e2e::chaos::sabotage::{self, Sabotage};
+
+/// The checker finds this promise broken, whatever else it finds.
+fn finds(sabotage: Sabotage, promise: &str) {
+    let run = || -> Result<()> {
+        let findings = sabotage::findings(sabotage)?;
+        let told: Vec<String> = findings.0.iter().map(ToString::to_string).collect();
+        ensure!(
+            findings.0.iter().any(|found| found.promise == promise),
+            "{sabotage:?} was told as {told:#?}"
+        );
+        Ok(())
+    };
+    if let Err(error) = run() {
+        panic!("{error:?}");
+    }
+}
+
+#[test]
+fn a_release_that_is_skipped_is_found() {
+    finds(Sabotage::SkippedRelease, "counts are right");
+}
+
+#[test]
+fn an_event_that_is_dropped_is_found() {
+    finds(Sabotage::DroppedEvent, "each call ends once");
+}
+
+#[test]
+fn a_write_that_is_torn_is_found() {
+    finds(Sabotage::TornWrite, "calls go on");
+}

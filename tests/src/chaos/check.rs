@@ -1,0 +1,203 @@
+//! What must hold after each round, as a list of what does not.
+//!
+//! It must never look at how the round went beyond what is handed in, and never stop at the first thing that is wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// One event that the customer's receiver accepted; each once, in the order they first came.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Of the product, one for each call it judged.
+    pub call: String,
+    /// Of the caller.
+    pub sip_call: String,
+    /// `call.initiated` and so on.
+    pub kind: String,
+    /// Position in the call, from 1.
+    pub sequence: u64,
+    /// Whether the call was let in.
+    pub allowed: bool,
+}
+
+/// What one caller's call looked like from outside.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Call-ID.
+    pub sip_call: String,
+    /// What the caller saw, as `sip::story` tells it.
+    pub story: String,
+    /// Whether its INVITE reached a gateway, so that it must have been let in.
+    pub at_gateway: bool,
+    /// What the caller had to see, had nothing been in the way; `None` where several things may happen.
+    pub expected: Option<&'static str>,
+}
+
+/// A promise that was not kept.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Broken {
+    /// Of `docs/ARCHITECTURE.md`, in a word.
+    pub promise: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.promise, self.what)
+    }
+}
+
+/// Collects what is broken.
+#[derive(Debug, Default)]
+pub struct Findings(pub Vec<Broken>);
+
+impl Findings {
+    /// Notes something unless `holds`.
+    pub fn insist(&mut self, holds: bool, promise: &'static str, what: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(Broken { promise, what: what() });
+        }
+    }
+}
+
+/// No event lost, none twice, none after the end; each call that was let in ends once. `lost` events were being written in the
+/// instant in which Kamailio was killed: such a call went nowhere, and its ending is told without a beginning.
+pub fn events(told: &[Told], seen: &[Seen], lost: usize, findings: &mut Findings) {
+    let mut cut_short = 0;
+    let mut calls: BTreeMap<&str, Vec<&Told>> = BTreeMap::new();
+    for event in told {
+        calls.entry(&event.call).or_default().push(event);
+    }
+    for (call, events) in &calls {
+        let kinds: Vec<&str> = events.iter().map(|event| event.kind.trim_start_matches("call.")).collect();
+        let whole = match events.first() {
+            Some(first) if first.allowed => {
+                matches!(kinds.as_slice(), ["initiated", "hangup"] | ["initiated", "answered", "hangup"])
+            }
+            _ => kinds == ["initiated"],
+        };
+        let sip_call = events.first().map_or("", |event| &event.sip_call);
+        if sip_call.is_empty() && kinds == ["hangup"] {
+            cut_short += 1;
+            continue;
+        }
+        findings
+            .insist(whole, "each call ends once", || format!("{call} ({sip_call}): {}", kinds.join(", ")));
+        let in_order = events.is_sorted_by_key(|event| event.sequence);
+        findings.insist(in_order, "events in order", || format!("{call} ({sip_call}): {}", kinds.join(", ")));
+    }
+    findings.insist(cut_short <= lost, "no event is lost", || {
+        format!("{cut_short} calls without a beginning, and {lost} events that a kill cut short")
+    });
+    let let_in: BTreeSet<&str> =
+        told.iter().filter(|event| event.allowed).map(|event| event.sip_call.as_str()).collect();
+    for call in seen.iter().filter(|call| call.at_gateway) {
+        let known = let_in.contains(call.sip_call.as_str());
+        findings.insist(known, "no event is lost", || {
+            format!("{} reached a gateway and was never told", call.sip_call)
+        });
+    }
+}
+
+/// Each call went as its scenario says; only for rounds in which nothing was in the way of calls.
+pub fn outcomes(seen: &[Seen], findings: &mut Findings) {
+    for call in seen {
+        let Some(expected) = call.expected else { continue };
+        findings.insist(call.story == expected, "calls go on", || {
+            format!("{}: {} instead of {expected}", call.sip_call, call.story)
+        });
+    }
+}
+
+/// Secrets are nowhere.
+pub fn secrets(texts: &[(&str, &str)], secrets: &[&str], findings: &mut Findings) {
+    for (place, text) in texts {
+        for secret in secrets {
+            findings.insist(!text.contains(secret), "a secret is shown once", || {
+                format!("a secret is in {place}")
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(call: &str, kind: &str, sequence: u64, allowed: bool) -> Told {
+        Told {
+            call: call.into(),
+            sip_call: format!("sip-{call}"),
+            kind: format!("call.{kind}"),
+            sequence,
+            allowed,
+        }
+    }
+
+    fn found(told: &[Told], seen: &[Seen]) -> Vec<&'static str> {
+        let mut findings = Findings::default();
+        events(told, seen, 0, &mut findings);
+        findings.0.iter().map(|broken| broken.promise).collect()
+    }
+
+    fn complete(call: &str) -> Vec<Told> {
+        vec![told(call, "initiated", 1, true), told(call, "answered", 2, true), told(call, "hangup", 3, true)]
+    }
+
+    fn at_gateway(call: &str) -> Seen {
+        Seen { sip_call: format!("sip-{call}"), story: String::new(), at_gateway: true, expected: None }
+    }
+
+    #[test]
+    fn what_is_whole_is_not_accused() {
+        let mut all = complete("a");
+        all.extend([
+            told("b", "initiated", 1, false),
+            told("c", "initiated", 1, true),
+            told("c", "hangup", 3, true),
+        ]);
+        assert!(found(&all, &[at_gateway("a"), at_gateway("c")]).is_empty());
+    }
+
+    #[test]
+    fn each_way_to_lose_or_double_an_event_is_seen() {
+        for missing in [0, 2] {
+            let mut events = complete("a");
+            events.remove(missing);
+            assert_eq!(found(&events, &[at_gateway("a")]), ["each call ends once"], "without {missing}");
+        }
+        let mut twice = complete("a");
+        twice.push(told("a", "hangup", 3, true));
+        assert_eq!(found(&twice, &[]), ["each call ends once"]);
+        let mut swapped = complete("a");
+        swapped.swap(1, 2);
+        assert_eq!(found(&swapped, &[]), ["each call ends once", "events in order"]);
+        assert_eq!(found(&[], &[at_gateway("a")]), ["no event is lost"]);
+        let refused_and_ended = [told("a", "initiated", 1, false), told("a", "hangup", 3, false)];
+        assert_eq!(found(&refused_and_ended, &[]), ["each call ends once"]);
+        // A call that is said to have been refused cannot have reached a gateway.
+        assert_eq!(found(&[told("a", "initiated", 1, false)], &[at_gateway("a")]), ["no event is lost"]);
+    }
+
+    #[test]
+    fn an_event_may_be_cut_short_once_for_each_that_the_ring_lost() {
+        let ending = Told { sip_call: String::new(), ..told("a", "hangup", 3, true) };
+        for (lost, broken) in [(0, 1), (1, 0)] {
+            let mut findings = Findings::default();
+            events(std::slice::from_ref(&ending), &[], lost, &mut findings);
+            assert_eq!(findings.0.len(), broken, "{lost} lost");
+        }
+    }
+
+    #[test]
+    fn a_wrong_outcome_and_a_secret_are_seen() {
+        let mut findings = Findings::default();
+        let call =
+            |story: &str| Seen { story: story.into(), expected: Some("180 200, BYE 200"), ..at_gateway("a") };
+        outcomes(&[call("180 200, BYE 200"), call("403")], &mut findings);
+        secrets(&[("a log", "password is hunter2")], &["hunter2", "other"], &mut findings);
+        let promises: Vec<_> = findings.0.iter().map(|broken| broken.promise).collect();
+        assert_eq!(promises, ["calls go on", "a secret is shown once"]);
+    }
+}

@@ -1,0 +1,88 @@
+//! Deliberate damage, so that the checker itself is checked: a release that is skipped, an event that is dropped, a write that is
+//! torn. A checker that finds nothing then is worth nothing.
+//!
+//! It must never be part of a run that is meant to be good.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::check::Findings;
+use super::ground::Ground;
+use super::plan::{Batch, Fault, Round, Sort};
+use super::play;
+use crate::artifacts;
+use crate::kamailio::Options;
+
+/// What is broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The module (built to panic on request) never hears how a call ended, so it releases nothing.
+    SkippedRelease,
+    /// One event is taken out of the outbox before it is delivered.
+    DroppedEvent,
+    /// The middle of the table in force is overwritten with noughts, as a write that tore would leave it.
+    TornWrite,
+}
+
+/// Calls without any fault, and the sabotage: what the checker says.
+///
+/// # Errors
+/// The round could not be played.
+pub fn findings(sabotage: Sabotage) -> Result<Findings> {
+    let mut options = Options::new()?;
+    if sabotage == Sabotage::SkippedRelease {
+        options.module = artifacts::panicking_module()?;
+        options.panic_at = Some("dialog_event".to_owned());
+    }
+    let mut ground = Ground::start(options)?;
+    let batch = Batch { sort: Sort::Answered, calls: 20, rate: 20, talk_ms: 500 };
+    let faults = match sabotage {
+        Sabotage::SkippedRelease => Vec::new(),
+        Sabotage::DroppedEvent => vec![(Duration::from_millis(500), Fault::DropEvent)],
+        Sabotage::TornWrite => vec![(Duration::ZERO, Fault::TearTable)],
+    };
+    Ok(play::round(&mut ground, 0, &Round { seed: 0, batches: vec![batch], faults })?.findings)
+}
+
+/// Takes one pending delivery out of trunkd's database while the receiver refuses all.
+///
+/// # Errors
+/// There is none.
+pub fn drop_event(ground: &Ground) -> Result<()> {
+    use crate::bench::world::run_sql;
+    use crate::{stock, wait};
+    ground.receiver.answer_with(500);
+    wait::until("a delivery that waits", || {
+        Ok((ground.stack.site.metric("trunkline_outbox_pending")? >= 1.0).then_some(()))
+    })?;
+    let first = "DELETE FROM deliveries WHERE delivery_id = (SELECT min(delivery_id) FROM deliveries WHERE state = 'pending')";
+    run_sql(&stock::database(&ground.stack.places), &[first])?;
+    ground.receiver.answer_with(204);
+    Ok(())
+}
+
+/// Overwrites everything behind the first page of the newest table.
+///
+/// # Errors
+/// There is none.
+pub fn tear_table(ground: &Ground) -> Result<()> {
+    let mut newest = None;
+    for entry in fs::read_dir(&ground.stack.places.shm)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let Some(number) = name.strip_prefix("table-").and_then(|number| number.parse::<u64>().ok()) else {
+            continue;
+        };
+        newest = newest.max(Some((number, path)));
+    }
+    let (_, path) = newest.context("no table")?;
+    let length = fs::metadata(&path)?.len();
+    if length <= 64 {
+        bail!("{} has {length} bytes", path.display());
+    }
+    let file = fs::File::options().write(true).open(&path)?;
+    std::os::unix::fs::FileExt::write_all_at(&file, &vec![0; usize::try_from(length - 64)?], 64)?;
+    Ok(())
+}
