@@ -4,7 +4,7 @@
 //! After start nothing here locks, waits, or allocates, but for the moment a new image is mapped.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::control::{Control, Pair};
 use crate::crash;
@@ -285,6 +285,11 @@ impl Instance {
         let refusal = Refusal::new(Reason::Challenge, Some(*identity));
         self.live.count(self.process, Counter::Refused(Reason::Challenge));
         refusal
+    }
+
+    /// The directory of the shared files.
+    pub fn dir(&self) -> &Path {
+        &self.options.dir
     }
 
     /// Counts a call that was refused because the node is overloaded, unread.

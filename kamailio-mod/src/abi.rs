@@ -8,7 +8,7 @@ use crate::guard::guarded;
 use crate::params;
 use crate::sys;
 use crate::verdict::Plain;
-use crate::{admit, backlog, brake, dialog, lifecycle, pv, ready, route, rpc, suspects};
+use crate::{admit, backlog, brake, dialog, explain, lifecycle, pv, ready, route, rpc, suspects};
 
 /// A table that Kamailio only reads. Raw pointers inside point to statics of ours.
 #[repr(transparent)]
@@ -111,7 +111,9 @@ static VARIABLES: Shared<[sys::_pv_export; 2]> = Shared([
     },
 ]);
 
-static RPCS: Shared<[sys::rpc_export; 3]> = Shared([
+static RPCS: Shared<[sys::rpc_export; 5]> = Shared([
+    question(c"trunk.calls", rpc_calls, &RPC_CALLS_DOC),
+    question(c"trunk.explain", rpc_explain, &RPC_EXPLAIN_DOC),
     question(c"trunk.status", rpc_status, &RPC_STATUS_DOC),
     question(c"trunk.suspects", rpc_suspects, &RPC_SUSPECTS_DOC),
     sys::rpc_export { name: ptr::null(), function: None, doc_str: ptr::null_mut(), flags: 0 },
@@ -125,6 +127,17 @@ const fn question(
     let doc_str = (&raw const *doc).cast_mut().cast();
     sys::rpc_export { name: name.as_ptr(), function: Some(function), doc_str, flags: 0 }
 }
+
+static RPC_CALLS_DOC: Shared<[*const c_char; 2]> = Shared([
+    c"Calls that are up, from a place among the slots on: id, trunk, state, seconds.".as_ptr(),
+    ptr::null(),
+]);
+
+static RPC_EXPLAIN_DOC: Shared<[*const c_char; 2]> = Shared([
+    c"What a call would be told now: host, user, source address, and the user whose password it brings."
+        .as_ptr(),
+    ptr::null(),
+]);
 
 static RPC_STATUS_DOC: Shared<[*const c_char; 2]> =
     Shared([c"Generation, calls, slots, ring and counters of the shared memory.".as_ptr(), ptr::null()]);
@@ -217,6 +230,14 @@ unsafe extern "C" fn pv_get_trunk(
 
 unsafe extern "C" fn pv_parse_trunk_name(spec: *mut sys::_pv_spec, name: *mut sys::str_) -> c_int {
     guarded("pv_parse_trunk_name", || pv::parse_name(spec, name))
+}
+
+unsafe extern "C" fn rpc_calls(rpc: *mut sys::rpc_t, context: *mut c_void) {
+    guarded("rpc_calls", || explain::calls(rpc, context));
+}
+
+unsafe extern "C" fn rpc_explain(rpc: *mut sys::rpc_t, context: *mut c_void) {
+    guarded("rpc_explain", || explain::explain(rpc, context));
 }
 
 unsafe extern "C" fn rpc_status(rpc: *mut sys::rpc_t, context: *mut c_void) {

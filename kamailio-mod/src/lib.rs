@@ -11,7 +11,7 @@
 //! | the script | `brake`, `admit`, `route`, `pv` | `trunk_screen()`, `trunk_admit()`, `trunk_route()`, `trunk_next()`, `$trunk(...)` |
 //! | tm | `ready` | which call a failure route is about, and which final answer goes out |
 //! | dialog | `dialog` | answered, ended (`ending`), restored (`tie`, `saved`) |
-//! | an operator | `rpc` | `trunk.status` |
+//! | an operator | `rpc`, `explain` | `trunk.status`, `trunk.explain`, `trunk.calls` |
 //! | the timer process | `backlog` | how much waits to be read |
 //!
 //! # What never happens here
@@ -19,7 +19,7 @@
 //! No thread, no socket, no wait, no lock; no heap and no system call but the clock on the way of a call; no panic
 //! leaves (`guard`), because one dead process is a dead proxy; no script function answers 0, because that would stop the
 //! script (`verdict`). `unsafe` stands in the files that touch Kamailio's memory, each block with its reason: `abi`, `backlog`,
-//! `bind`, `dialog`, `digest`, `kstr`, `lifecycle`, `log`, `msg`, `params`, `process`, `pv`, `ready`, `rpc`, `tie`, `uri`.
+//! `bind`, `dialog`, `digest`, `explain`, `kstr`, `lifecycle`, `log`, `msg`, `params`, `process`, `pv`, `ready`, `reply`, `rpc`, `tie`, `uri`.
 
 pub mod abi;
 mod admit;
@@ -29,6 +29,7 @@ mod brake;
 mod dialog;
 mod digest;
 mod ending;
+mod explain;
 mod guard;
 #[cfg(feature = "panic-points")]
 mod heap;
@@ -45,6 +46,7 @@ mod process;
 mod pv;
 mod ready;
 mod reason_header;
+mod reply;
 mod route;
 mod rpc;
 mod saved;

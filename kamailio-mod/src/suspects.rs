@@ -5,17 +5,15 @@
 //! end a call itself, and never hold on to this process's state while a dialog is let go of: that may destroy the
 //! dialog, and its callbacks need the state.
 
-use core::ffi::{CStr, c_int, c_void};
-use core::fmt::Write as _;
-use core::ptr;
+use core::ffi::{c_int, c_void};
 
 use trunk_admission::live::{SlotState, SlotView};
 use trunk_admission::{Now, SlotRef};
 
 use crate::bind::{FindDialog, dialog_parameter};
 use crate::process;
+use crate::reply::{Reply, fail};
 use crate::sys;
-use crate::text::Text;
 
 /// Calls looked at for one answer: a millisecond of look-ups.
 const LOOKS: usize = 4_096;
@@ -150,45 +148,16 @@ fn why(view: &SlotView, dialog: Dialog, rings_since_ms: u64) -> Option<Why> {
 }
 
 fn answer(rpc: &sys::rpc_t, context: *mut c_void, calls: &Calls, found: &[(Why, SlotRef)]) -> Option<()> {
-    let mut handle: *mut c_void = ptr::null_mut();
-    // SAFETY: "{" takes one pointer, where it stores the new structure.
-    if unsafe { rpc.add?(context, c"{".as_ptr().cast_mut(), &raw mut handle) } < 0 {
-        return None;
-    }
-    let number = |name: &CStr, value: i64| {
-        // SAFETY: printf-like, with one argument of the type that the format names.
-        let done = unsafe {
-            rpc.struct_printf?(handle, name.as_ptr().cast_mut(), c"%lld".as_ptr().cast_mut(), value)
-        };
-        (done >= 0).then_some(())
-    };
+    let reply = Reply::begin(rpc, context)?;
     // Suspects that do not fit are asked for again.
     let rest = found.get(MOST).map(|(_, slot)| slot.index());
-    number(c"file", calls.file.cast_signed())?;
-    number(c"epoch", calls.epoch.cast_signed())?;
-    number(c"restored", i64::from(calls.restored))?;
-    number(c"next", rest.or(calls.next).map_or(-1, i64::from))?;
-    let mut list: *mut c_void = ptr::null_mut();
-    // SAFETY: "[" takes a name and one pointer, where it stores the new list.
-    let added =
-        unsafe { rpc.struct_add?(handle, c"[".as_ptr().cast_mut(), c"suspects".as_ptr(), &raw mut list) };
-    if added < 0 {
-        return None;
-    }
-    for (why, slot) in found.iter().take(MOST) {
-        let mut text = Text::<32>::EMPTY;
-        write!(text, "{} {}\0", why.word(), slot.to_raw()).ok()?;
-        // SAFETY: "s" takes a NUL-terminated text, and copies it.
-        if unsafe { rpc.array_add?(list, c"s".as_ptr().cast_mut(), text.bytes().as_ptr()) } < 0 {
-            return None;
-        }
-    }
-    Some(())
-}
-
-fn fail(rpc: &sys::rpc_t, context: *mut c_void, code: c_int, text: &CStr) {
-    if let Some(fault) = rpc.fault {
-        // SAFETY: printf-like; the texts have no directives.
-        unsafe { fault(context, code, text.as_ptr().cast_mut()) };
-    }
+    reply.number(c"file", calls.file)?;
+    reply.number(c"epoch", calls.epoch)?;
+    reply.number(c"restored", calls.restored.into())?;
+    reply.signed(c"next", rest.or(calls.next).map_or(-1, i64::from))?;
+    let list = reply.list(c"suspects")?;
+    found
+        .iter()
+        .take(MOST)
+        .try_for_each(|(why, slot)| list.entry(format_args!("{} {}", why.word(), slot.to_raw())))
 }

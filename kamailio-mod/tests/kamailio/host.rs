@@ -15,13 +15,15 @@ pub(crate) struct Settings {
     pub(crate) fail_mode: &'static str,
     /// More lines for the parameter part of the script.
     pub(crate) modparams: String,
+    /// Other routes than those that use every function.
+    pub(crate) routes: Option<String>,
     /// Loaded modules may be left out to see what the module says.
     pub(crate) without: &'static [&'static str],
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { fail_mode: "closed", modparams: String::new(), without: &[] }
+        Settings { fail_mode: "closed", modparams: String::new(), routes: None, without: &[] }
     }
 }
 
@@ -105,7 +107,11 @@ fn script(dir: &Path, address: SocketAddr, settings: &Settings) -> String {
         module = module().display(),
         fail_mode = settings.fail_mode,
         params = settings.modparams,
-        routes = if settings.without.is_empty() { ROUTES } else { "request_route { exit; }\n" },
+        routes = match &settings.routes {
+            Some(routes) => routes,
+            None if settings.without.is_empty() => ROUTES,
+            None => "request_route { exit; }\n",
+        },
     )
 }
 

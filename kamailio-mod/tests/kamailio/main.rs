@@ -10,9 +10,11 @@ mod failover;
 #[cfg(feature = "panic-points")]
 mod heap;
 mod host;
+mod kemi;
 #[cfg(feature = "panic-points")]
 mod panics;
 mod restart;
+mod rpcs;
 mod sip;
 mod site;
 mod slow;
