@@ -171,7 +171,15 @@ CREATE TABLE calls (
     q850 INTEGER,
     hangup_by TEXT,
     status TEXT,
-    reconciled INTEGER NOT NULL
+    reconciled INTEGER NOT NULL,
+    currency TEXT,
+    rate_prefix TEXT,
+    price_micros INTEGER,
+    fee_micros INTEGER,
+    first_s INTEGER,
+    next_s INTEGER,
+    minimum_micros INTEGER,
+    cost_micros INTEGER
 ) STRICT;
 
 CREATE INDEX calls_open ON calls (start_ms) WHERE end_ms IS NULL;
@@ -217,6 +225,7 @@ CREATE TABLE deliveries (
 
 CREATE INDEX deliveries_due ON deliveries (endpoint_id, next_attempt_ms) WHERE state = 'pending';
 CREATE INDEX deliveries_in_order ON deliveries (endpoint_id, call_id, sequence) WHERE state = 'pending';
+CREATE INDEX deliveries_by_position ON deliveries (position);
 CREATE INDEX deliveries_parked ON deliveries (ended_ms) WHERE state = 'parked';
 
 CREATE TABLE delivery_attempts (
@@ -253,7 +262,7 @@ CREATE TABLE audit_log (
     audit_id INTEGER PRIMARY KEY AUTOINCREMENT,
     revision INTEGER NOT NULL REFERENCES config_revisions (revision),
     action TEXT NOT NULL CHECK (action IN ('create', 'update', 'delete')),
-    kind TEXT NOT NULL CHECK (kind IN ('node', 'account', 'trunk', 'application', 'token')),
+    kind TEXT NOT NULL CHECK (kind IN ('node', 'account', 'trunk', 'application', 'token', 'ratePlan')),
     object_id TEXT NOT NULL,
     account_id TEXT,
     before TEXT,
@@ -263,6 +272,39 @@ CREATE TABLE audit_log (
 CREATE INDEX audit_log_by_revision ON audit_log (revision);
 CREATE INDEX audit_log_by_object ON audit_log (kind, object_id);
 CREATE INDEX audit_log_by_account ON audit_log (account_id);
+
+-- What calls cost.
+CREATE TABLE rate_plans (
+    rate_plan_id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL,
+    revision INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Money is in millionths of the currency's unit. The empty prefix matches every destination.
+CREATE TABLE rates (
+    rate_plan_id TEXT NOT NULL REFERENCES rate_plans (rate_plan_id) ON DELETE CASCADE,
+    prefix TEXT NOT NULL,
+    price_micros INTEGER NOT NULL, -- per minute
+    fee_micros INTEGER NOT NULL,
+    first_s INTEGER NOT NULL CHECK (first_s > 0),
+    next_s INTEGER NOT NULL CHECK (next_s > 0),
+    minimum_micros INTEGER NOT NULL,
+    PRIMARY KEY (rate_plan_id, prefix)
+) STRICT, WITHOUT ROWID;
+
+-- A trunk's own plan comes before its account's. `trunk` is an application too.
+CREATE TABLE rate_assignments (
+    kind TEXT NOT NULL CHECK (kind IN ('account', 'trunk')),
+    id TEXT NOT NULL,
+    rate_plan_id TEXT NOT NULL REFERENCES rate_plans (rate_plan_id),
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX rate_assignments_by_plan ON rate_assignments (rate_plan_id);
 
 -- Answers to writes that may be asked for again, until they expire.
 CREATE TABLE kept_answers (

@@ -28,6 +28,9 @@ mod origination_uris;
 mod owner;
 mod parts;
 mod problem;
+mod rate_payers;
+mod rate_plans;
+mod rates;
 mod reload;
 mod repeat;
 mod schema;
@@ -191,6 +194,9 @@ fn routes() -> OpenApiRouter<Api> {
         applications::routes(),
         live::routes(),
         calls::routes(),
+        rate_plans::routes(),
+        rates::routes(),
+        rate_payers::routes(),
         explain::routes(),
         reload::routes(),
         status::routes(),

@@ -27,6 +27,7 @@ use crate::logging::LevelHandle;
 use crate::metrics::Metrics;
 use crate::publish::Handle;
 use crate::reload::{self, Reloader};
+use crate::retention::Retention;
 use crate::shutdown;
 use crate::status::Status;
 use crate::store::Store;
@@ -110,6 +111,7 @@ impl Daemon {
             status: Arc::clone(&status),
             log,
         };
+        let keep = config.keep_calls;
         let (reloader, reload) = Reloader::start(deps, Loaded { config, problems }, &mut publishing).await?;
         // What is in force, whatever the files say: domains are parts of what passwords were hashed with.
         let names = store.node().await.context("reading the node")?.map(|node| api::Names::from(&node));
@@ -134,6 +136,12 @@ impl Daemon {
         });
         let (finds, lost) = mpsc::channel(1);
         let lookout = client.map(|client| Lookout::new(client, events::LOOK_EVERY, metrics.clone(), finds));
+        let retention = keep.map(|keep| Retention {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            keep,
+        });
         let ingest = events::Deps {
             dir: shm,
             store: Arc::clone(&store),
@@ -172,6 +180,9 @@ impl Daemon {
             None => tracing::warn!(
                 "there is no kamailio.rpc_socket: a call that loses its dialog keeps its slot until Kamailio's next start"
             ),
+        }
+        if let Some(retention) = retention {
+            spawn("retention", Box::pin(retention.run(stop.clone())));
         }
         spawn("tokens", Box::pin(used.run(Arc::clone(&store), stop.clone())));
         spawn("http", Box::pin(server.run(stop.clone())));

@@ -14,6 +14,7 @@ use trunk_admission::events::Party;
 use trunk_admission::model::Kind;
 use uuid::Uuid;
 
+use crate::cost::{Amount, PER_SECOND, Tariff, billed_seconds};
 use crate::domain::Millis;
 pub use report::{Ended, Initiated, Report};
 use status::Status;
@@ -75,6 +76,10 @@ pub struct Call {
     pub status: Option<Status>,
     /// It was ended by the sweep, not by Kamailio.
     pub reconciled: bool,
+    /// The rate that it began under.
+    pub tariff: Option<Tariff>,
+    /// What it cost, in the tariff's currency; `None` while it is up, without a tariff, and if nobody knows when it ended.
+    pub cost: Option<Amount>,
 }
 
 impl Call {
@@ -108,6 +113,8 @@ impl Call {
             hangup_by: None,
             status: None,
             reconciled: false,
+            tariff: None,
+            cost: None,
         }
     }
 
@@ -126,6 +133,22 @@ impl Call {
             }
             Report::Ended(ended) => self.ended(ended),
         }
+        self.price();
+    }
+
+    /// Holds the call to a rate, whatever becomes of the plan that it is from.
+    pub fn begin_under(&mut self, tariff: Option<Tariff>) {
+        self.tariff = tariff;
+        self.price();
+    }
+
+    fn price(&mut self) {
+        let Some((tariff, end_ms)) = self.tariff.as_ref().zip(self.end_ms).filter(|_| !self.reconciled)
+        else {
+            return;
+        };
+        self.cost =
+            Some(self.answer_ms.map_or(Amount::ZERO, |answer_ms| tariff.rate.cost(end_ms - answer_ms)));
     }
 
     /// Ends a call whose Kamailio is gone: nobody knows how or when it really ended.
@@ -184,10 +207,17 @@ impl Call {
         Some((self.answer_ms.or(self.end_ms)? - self.ring_ms?).max(0))
     }
 
-    /// Answered time in seconds, each begun one counted.
+    /// Answered time in seconds, each begun one counted, up to a whole increment of the rate if there is one.
     pub fn billable_seconds(&self) -> Option<i64> {
-        let end = self.end_ms?;
-        Some(self.answer_ms.map_or(0, |answer| ((end - answer).max(0) + 999) / 1000))
+        let end_ms = self.end_ms?;
+        let Some(answer_ms) = self.answer_ms else { return Some(0) };
+        let increments = self.tariff.as_ref().map(|tariff| (tariff.rate.first_s, tariff.rate.next_s));
+        Some(billed_seconds(end_ms - answer_ms, increments.unwrap_or(PER_SECOND)))
+    }
+
+    /// ISO 4217, if it has a cost.
+    pub fn currency(&self) -> Option<&str> {
+        self.cost.and(self.tariff.as_ref()).map(|tariff| tariff.currency.as_str())
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Config {
     pub kamailio: crate::kamailio::Settings,
     /// How events are delivered.
     pub webhooks: webhook::Settings,
+    /// How long calls and events are kept; `None` is for ever.
+    pub keep_calls: Option<Duration>,
     /// How long attempts may go on after SIGTERM.
     pub grace: Duration,
     /// What is logged.

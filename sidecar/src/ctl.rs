@@ -60,8 +60,10 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((name, chosen)) = matches.subcommand() else {
         return Err(Failure::Usage("a command is needed; --help lists them".to_owned()));
     };
-    if let Some(("import", file)) = chosen.subcommand() {
-        return import::run(&client, file, json).await;
+    match chosen.subcommand() {
+        Some(("import", file)) => return import::run(&client, file, json).await,
+        Some(("import-rates", file)) => return import::rates(&client, file, json).await,
+        _ => {}
     }
     let request = Request::read(name, chosen)?;
     if matches!(request.shape, Shape::Csv) {

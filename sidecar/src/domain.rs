@@ -7,15 +7,17 @@ pub mod audit;
 mod compare;
 mod names;
 mod parts;
+mod rate_plan;
 mod stamp;
 
 use trunk_admission::model::{AuthMode, Kind, Region};
 use uuid::Uuid;
 
 pub use access::{Actor, AuditEntry, IdempotencyRecord, Scope, Token};
-pub use compare::{PARTS, account_fields, node_fields, token_fields, trunk_fields};
+pub use compare::{PARTS, account_fields, node_fields, rate_plan_fields, token_fields, trunk_fields};
 pub use names::{auth_mode_from_name, auth_mode_name, kind_from_name, kind_name};
 pub use parts::{Credential, IpAcl, OriginationUri, Transport, Webhook, WebhookMethod};
+pub use rate_plan::{Payer, RatePlan};
 pub use stamp::{Part, Stamp, Stamped, settle, settle_trunk};
 
 /// Milliseconds since the Unix epoch, as the store keeps them.

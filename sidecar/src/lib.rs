@@ -16,6 +16,7 @@ pub mod change;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod cost;
 #[cfg(feature = "crash-points")]
 #[doc(hidden)]
 pub mod crash;
@@ -34,6 +35,7 @@ pub mod logging;
 pub mod metrics;
 pub mod publish;
 pub mod reload;
+pub mod retention;
 pub mod secret;
 pub mod shutdown;
 mod special;

@@ -41,6 +41,7 @@ pub struct Metrics {
     pub events_malformed: IntCounterVec,
     pub calls: IntCounterVec,
     pub reconciled: IntCounter,
+    pub forgotten: IntCounterVec,
     pub event_delay: Histogram,
     pub attempts: IntCounterVec,
     pub attempt_seconds: HistogramVec,
@@ -121,6 +122,11 @@ impl Metrics {
                 &["reason"],
             )?,
             reconciled: list.counter("trunkline_calls_reconciled_total", "Calls ended by the sweep.")?,
+            forgotten: list.counters(
+                "trunkline_forgotten_total",
+                "Calls and events that were old enough to be forgotten.",
+                &["kind"],
+            )?,
             event_delay: list.histogram(
                 "trunkline_event_delay_seconds",
                 "From a call's event to its row on disk.",

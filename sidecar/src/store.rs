@@ -16,7 +16,10 @@ use trunk_admission::model::Table;
 use uuid::Uuid;
 
 use crate::call::Call;
-use crate::domain::{Account, AuditEntry, IdempotencyRecord, ManagedBy, Millis, Node, Token};
+use crate::cost::Rate;
+use crate::domain::{
+    Account, AuditEntry, IdempotencyRecord, ManagedBy, Millis, Node, Payer, RatePlan, Token,
+};
 use crate::kamailio::mark;
 use crate::kamailio::preflight::Refusal;
 use crate::publish::Capacity;
@@ -181,6 +184,21 @@ pub trait Store: Send + Sync + 'static {
     /// The answer kept for this key of this token, if it was not forgotten.
     fn kept_answer(&self, owner: Uuid, key: String, now_ms: Millis) -> Answer<'_, Option<IdempotencyRecord>>;
 
+    /// One rate plan.
+    fn rate_plan(&self, id: String) -> Answer<'_, Option<RatePlan>>;
+
+    /// A page of the rate plans, by id.
+    fn list_rate_plans(&self, page: Page) -> Answer<'_, Listed<RatePlan>>;
+
+    /// A page of a plan's rates, by prefix.
+    fn list_rates(&self, plan: String, page: Page) -> Answer<'_, Listed<Rate>>;
+
+    /// The plan that somebody's calls go by, if he has one of his own.
+    fn rate_plan_of(&self, payer: Payer) -> Answer<'_, Option<String>>;
+
+    /// How many accounts, trunks and applications go by a plan.
+    fn rate_plan_payers(&self, plan: String) -> Answer<'_, u64>;
+
     /// The highest sequence of this ring that was written down; `None` if it is another ring.
     fn ring_position(&self, ring_id: u64) -> Answer<'_, Option<u64>>;
 
@@ -205,6 +223,13 @@ pub trait Store: Send + Sync + 'static {
         filter: CallFilter,
         after: Option<CallCursor>,
     ) -> Answer<'_, (CallSums, Option<CallCursor>)>;
+
+    /// Forgets ended calls that began before `before_ms`, the oldest first, at most `limit`. How many it were.
+    fn forget_calls(&self, before_ms: Millis, limit: u32) -> Answer<'_, u32>;
+
+    /// Looks at `limit` events behind a position, and forgets those from before `before_ms` that nobody is still owed, with
+    /// their deliveries. How many it were, and behind which to go on; `None` if the next one is too young.
+    fn forget_events(&self, before_ms: Millis, after: i64, limit: u32) -> Answer<'_, (u32, Option<i64>)>;
 
     /// How many attempts there were since `since_ms`, and the last that were refused, at most `limit`. Of the filter, trunk
     /// and account count, and the narrower one alone.

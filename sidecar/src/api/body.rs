@@ -16,6 +16,9 @@ use crate::input::tree::{Notation, Tree};
 /// Largest body, in bytes.
 pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
 
+/// Largest CSV file, in bytes.
+const MAX_CSV_BYTES: usize = 16 << 20;
+
 /// The types that a body may have.
 const JSON: [&str; 2] = ["application/json", "application/merge-patch+json"];
 /// One JSON value a line.
@@ -29,6 +32,35 @@ pub(super) struct Body {
     pub(super) lines: bool,
 }
 
+/// The bytes of a CSV file.
+#[derive(Clone, Debug)]
+pub(super) struct CsvBody(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for CsvBody {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<CsvBody, Refusal> {
+        if media_type(request.headers())? != "text/csv" {
+            let detail = "the body must have Content-Type: text/csv";
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+        }
+        Ok(CsvBody(collect(request, MAX_CSV_BYTES).await?))
+    }
+}
+
+/// The whole body, if it is no longer than `most`.
+async fn collect(request: Request, most: usize) -> Result<Bytes, Refusal> {
+    let collected = Limited::new(request.into_body(), most).collect().await;
+    let bytes = collected.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => {
+            let detail = format!("the body has more than {most} bytes");
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+        }
+        None => Refusal::new(StatusCode::BAD_REQUEST, "body_cut_off", "the body ended before its end"),
+    })?;
+    Ok(bytes.to_bytes())
+}
+
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Refusal;
 
@@ -39,15 +71,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
             let detail = "the body must have Content-Type: application/json";
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
         }
-        let collected = Limited::new(request.into_body(), MAX_BODY_BYTES).collect().await;
-        let bytes = collected.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-            Some(_) => {
-                let detail = format!("the body has more than {MAX_BODY_BYTES} bytes");
-                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-            }
-            None => Refusal::new(StatusCode::BAD_REQUEST, "body_cut_off", "the body ended before its end"),
-        })?;
-        Ok(Body { bytes: bytes.to_bytes(), lines })
+        Ok(Body { bytes: collect(request, MAX_BODY_BYTES).await?, lines })
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn route(document: OpenApi) -> Router<Api> {
 fn complete(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         let one = path.ends_with('}');
-        let lists = item.post.is_some() && !path.contains(':');
+        let lists = (item.post.is_some() && !path.contains(':')) || path.ends_with("/rates");
         for (method, operation) in operations(item) {
             let name = operation.operation_id.take().unwrap_or_default();
             operation.operation_id = Some(format!("{}_{name}", operation_tag(operation)));

@@ -117,6 +117,9 @@ bodies! {
     OriginationUriCreate, origination_uri_new, "A new gateway.";
     OriginationUriPatch, origination_uri, "What may be said about a gateway. What is left out stays as it is.";
     ExplainBody, question, "A call that somebody asks about.";
+    RatePlanCreate, rate_plan_new, "A new rate plan.";
+    RatePlanPatch, rate_plan, "What may be said about a rate plan. What is left out stays as it is.";
+    RatePlanChoice, rate_plan_choice, "The rate plan that somebody's calls go by.";
     VoiceApplicationBody, application, "What may be said about a voice application. What is left out stays as it is.";
 }
 
@@ -144,7 +147,8 @@ mod tests {
     use super::fields::*;
     use super::*;
     use crate::api::{
-        accounts, applications, credentials, explain, ip_acls, origination_uris, tokens, trunks,
+        accounts, applications, credentials, explain, ip_acls, origination_uris, rate_payers, rate_plans,
+        tokens, trunks,
     };
     use crate::domain::{Account, Limits, ManagedBy, Scope, Stamp, Token};
     use crate::edit::application::Rules;
@@ -197,6 +201,13 @@ mod tests {
             description: String::new(),
             stamp: Stamp::default(),
         };
+        let mut plan = crate::domain::RatePlan {
+            id: String::new(),
+            name: String::new(),
+            description: String::new(),
+            currency: String::new(),
+            stamp: Stamp::default(),
+        };
         let rules = Rules { inbound_host: "in.example.net", allow_private: false };
         for (fields, read) in [
             (account(), asked(|s| accounts::edit(s, &mut account_of))),
@@ -206,6 +217,9 @@ mod tests {
             (super::fields::trunk(), asked(|s| drop(trunks::edit(s, &mut trunk(Kind::Trunk), urls)))),
             (credential_new(), asked(|s| drop(credentials::edit(s, None, "r")))),
             (question(), asked(|s| drop(explain::read(s)))),
+            (rate_plan_new(), asked(|s| rate_plans::edit_new(s, &mut plan))),
+            (rate_plan(), asked(|s| rate_plans::edit(s, &mut plan))),
+            (rate_plan_choice(), asked(|s| drop(rate_payers::choice(s)))),
             (ip_acl_new(), asked(|s| drop(ip_acls::edit(s, None)))),
             (ip_acl(), asked(|s| drop(ip_acls::edit(s, Some(acl))))),
             (origination_uri_new(), asked(|s| drop(origination_uris::edit(s, None)))),

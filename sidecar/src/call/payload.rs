@@ -109,9 +109,10 @@ struct Hangup<'a> {
     duration_ms: Option<Millis>,
     billable_seconds: Option<i64>,
     ring_ms: Option<Millis>,
-    // Known once rate plans and a media engine are there; the fields are part of the body from the start.
-    cost: Option<&'static str>,
-    currency: Option<&'static str>,
+    /// A decimal as text, exact.
+    cost: Option<String>,
+    currency: Option<&'a str>,
+    // Known once a media engine is there; the field is part of the body from the start.
     quality: Option<&'static str>,
     reconciled: bool,
 }
@@ -189,8 +190,8 @@ fn hangup(call: &Call) -> Hangup<'_> {
         duration_ms: call.duration_ms(),
         billable_seconds: call.billable_seconds(),
         ring_ms: call.ring_duration_ms(),
-        cost: None,
-        currency: None,
+        cost: call.cost.map(|cost| cost.to_string()),
+        currency: call.currency(),
         quality: None,
         reconciled: call.reconciled,
     }

@@ -11,6 +11,7 @@ use trunk_admission::model::Region;
 
 use super::{Config, Provisioned};
 use crate::domain::{Account, Limits, Node, Trunk};
+use crate::input::problem::Broken;
 use crate::input::rules;
 use crate::input::section::Section;
 use crate::publish::Capacity;
@@ -36,6 +37,7 @@ pub(super) struct MainFile {
     pub(super) trunk_files: Option<PathBuf>,
     kamailio: Option<crate::kamailio::Settings>,
     webhooks: Option<webhook::Settings>,
+    keep_calls: Option<Option<Duration>>,
     grace: Option<Duration>,
     log: Option<logging::Settings>,
 }
@@ -46,6 +48,7 @@ pub(super) fn read(top: Section<'_>) -> MainFile {
     let state = top.section("state");
     let api = top.section("api");
     let files = top.section("files");
+    let calls = top.section("calls");
     let shutdown = top.section("shutdown");
     let mut limits = Limits::default();
     edit::limits::limits(&node, ["cps", "cps_burst", "concurrent_calls"], &mut limits, Limits::default());
@@ -68,10 +71,11 @@ pub(super) fn read(top: Section<'_>) -> MainFile {
         trunk_files: files.parsed("trunks", path),
         kamailio: super::kamailio::read(top.section("kamailio")),
         webhooks: webhooks(top.section("webhooks")),
+        keep_calls: keep_calls(&calls),
         grace: shutdown.integer("grace_ms", 0..=600_000).map(Duration::from_millis),
         log: log(top.section("log")),
     };
-    [node, shm, state, api, files, shutdown, top].into_iter().for_each(Section::finish);
+    [node, shm, state, api, files, calls, shutdown, top].into_iter().for_each(Section::finish);
     read
 }
 
@@ -107,6 +111,7 @@ impl MainFile {
             trunk_files: self.trunk_files,
             kamailio: self.kamailio?,
             webhooks: self.webhooks?,
+            keep_calls: self.keep_calls?,
             grace: self.grace?,
             log: self.log?,
             provisioned: Provisioned { node, accounts, trunks },
@@ -122,6 +127,16 @@ fn api_limits(section: &Section<'_>) -> Option<api::Limits> {
         token: api::Rate { per_second: token?, burst: token_burst? },
         address: api::Rate { per_second: address?, burst: address_burst? },
     })
+}
+
+/// Events are kept for replay for 30 days at least.
+fn keep_calls(section: &Section<'_>) -> Option<Option<Duration>> {
+    let days = section.integer("keep_days", 0..=36_500)?;
+    if (1..=30).contains(&days) {
+        section.problem("keep_days", Broken::new("out_of_range", "must be 31 to 36500, or 0 for ever"));
+        return None;
+    }
+    Some((days > 0).then(|| Duration::from_secs(days * 86_400)))
 }
 
 fn webhooks(section: Section<'_>) -> Option<webhook::Settings> {

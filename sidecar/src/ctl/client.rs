@@ -98,23 +98,28 @@ impl Client {
         }
     }
 
-    /// Sends many objects, one a line.
-    pub(super) async fn send_lines(&self, request: &Request, lines: String) -> Result<Value, Failure> {
-        self.once(request, &[], Some(lines)).await
+    /// Sends a text of this type.
+    pub(super) async fn send_text(
+        &self,
+        request: &Request,
+        media: &'static str,
+        text: String,
+    ) -> Result<Value, Failure> {
+        self.once(request, &[], Some((media, text))).await
     }
 
     async fn once(
         &self,
         request: &Request,
         more: &[(&str, String)],
-        lines: Option<String>,
+        text: Option<(&'static str, String)>,
     ) -> Result<Value, Failure> {
         let mut builder = self.builder(request, more);
         if let Some(version) = &request.if_match {
             builder = builder.header(header::IF_MATCH, version);
         }
-        builder = match (lines, &request.body) {
-            (Some(lines), _) => builder.header(header::CONTENT_TYPE, "application/x-ndjson").body(lines),
+        builder = match (text, &request.body) {
+            (Some((media, text)), _) => builder.header(header::CONTENT_TYPE, media).body(text),
             (None, Some(body)) => {
                 builder.header(header::CONTENT_TYPE, "application/json").body(body.to_string())
             }

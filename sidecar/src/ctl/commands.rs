@@ -1,7 +1,7 @@
 //! What may be typed: one command for each resource, with the same verbs, and a few that are no resource.
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, Command, value_parser};
+use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
 use super::resource::{Field, Kind, RESOURCES, Resource};
 
@@ -101,9 +101,44 @@ fn resource(resource: &Resource) -> Command {
                 .arg(wait()),
         )
         .subcommand(delete);
-    if resource.name != "trunk" {
-        return command;
+    match resource.name {
+        "trunk" => with_import(command),
+        "rate-plan" => with_rates(command),
+        _ => command,
     }
+}
+
+/// What rate plans have beside the verbs of all.
+fn with_rates(command: Command) -> Command {
+    let plan = || Arg::new("id").required(true).value_name("PLAN").help("Its ratePlanId");
+    let who = |name: &'static str, help: &'static str| Arg::new(name).long(name).value_name("ID").help(help);
+    command
+        .subcommand(
+            Command::new("rates")
+                .about("List its rates")
+                .arg(plan())
+                .arg(number("limit", "At most so many; else all"))
+                .arg(number("offset", "Leave out so many"))
+                .arg(switch("csv", "Print all as CSV, as it can be imported").conflicts_with_all(["limit", "offset"])),
+        )
+        .subcommand(
+            Command::new("import-rates")
+                .about("Replace all its rates by those of a CSV file: prefix,pricePerMinute and more, see docs/api.md")
+                .arg(plan())
+                .arg(Arg::new("file").required(true).value_name("FILE").help("- is standard input")),
+        )
+        .subcommand(
+            Command::new("choose")
+                .about("Say whose calls go by it from now on")
+                .arg(Arg::new("id").required(true).value_name("PLAN|none").help("Its ratePlanId"))
+                .arg(who("account", "An account's"))
+                .arg(who("trunk", "A trunk's, before its account's"))
+                .arg(who("application", "A voice application's, before its account's"))
+                .group(ArgGroup::new("payer").args(["account", "trunk", "application"]).required(true)),
+        )
+}
+
+fn with_import(command: Command) -> Command {
     command.subcommand(
         Command::new("import")
             .about("Make many: one JSON object a line, as for create")

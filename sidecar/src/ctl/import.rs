@@ -11,12 +11,50 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{Client, Failure};
-use super::request::{Request, Shape};
+use super::request::{Request, Shape, segment};
 
 /// Trunks of one request if nothing is said.
 const BATCH: u64 = 1000;
 /// Bytes of one request: the API takes a mebibyte.
 const MAX_BYTES: usize = 1_000_000;
+
+/// Reads a file of rates and makes them those of a plan, all or none.
+pub(super) async fn rates(client: &Client, typed: &ArgMatches, as_json: bool) -> Result<(), Failure> {
+    let text = |id: &str| typed.get_one::<String>(id).map(String::as_str).unwrap_or_default();
+    let mut file = String::new();
+    open(text("file"))?
+        .read_to_string(&mut file)
+        .map_err(|error| Failure::Usage(format!("{}: {error}", text("file"))))?;
+    let path = format!("/v1/rate-plans/{}/rates:import", segment(text("id")));
+    let answer = client.send_text(&request(path), "text/csv", file).await?;
+    match as_json {
+        true => println!("{answer:#}"),
+        false => println!("{} rates", answer["rates"]),
+    }
+    Ok(())
+}
+
+fn open(file: &str) -> Result<Box<dyn Read>, Failure> {
+    match file {
+        "-" => Ok(Box::new(std::io::stdin())),
+        file => {
+            let opened = std::fs::File::open(file);
+            Ok(Box::new(opened.map_err(|error| Failure::Usage(format!("{file}: {error}")))?))
+        }
+    }
+}
+
+fn request(path: String) -> Request {
+    Request {
+        method: Method::POST,
+        path,
+        query: Vec::new(),
+        body: None,
+        if_match: None,
+        all_pages: false,
+        shape: Shape::Object,
+    }
+}
 
 /// Reads the file and makes its trunks.
 pub(super) async fn run(client: &Client, typed: &ArgMatches, as_json: bool) -> Result<(), Failure> {
@@ -25,13 +63,7 @@ pub(super) async fn run(client: &Client, typed: &ArgMatches, as_json: bool) -> R
     if batch == 0 {
         return Err(Failure::Usage("--batch: must be at least 1".to_owned()));
     }
-    let input: Box<dyn Read> = match file {
-        "-" => Box::new(std::io::stdin()),
-        file => {
-            let opened = std::fs::File::open(file);
-            Box::new(opened.map_err(|error| Failure::Usage(format!("{file}: {error}")))?)
-        }
-    };
+    let input = open(file)?;
     let mut import = Import {
         client,
         as_json,
@@ -76,16 +108,9 @@ impl Import<'_> {
         if self.lines == 0 {
             return Ok(());
         }
-        let request = Request {
-            method: Method::POST,
-            path: "/v1/trunks:batch".to_owned(),
-            query: Vec::new(),
-            body: None,
-            if_match: None,
-            all_pages: false,
-            shape: Shape::Object,
-        };
-        let sent = self.client.send_lines(&request, std::mem::take(&mut self.body)).await;
+        let request = request("/v1/trunks:batch".to_owned());
+        let sent =
+            self.client.send_text(&request, "application/x-ndjson", std::mem::take(&mut self.body)).await;
         let answer = sent.map_err(|failure| self.stopped(failure))?;
         self.made += self.lines;
         self.lines = 0;

@@ -20,8 +20,10 @@ pub(super) enum Shape {
     Gone,
     /// Calls.
     Calls,
-    /// Calls as a file.
+    /// A file.
     Csv,
+    /// Rates of a plan.
+    Rates,
     /// What is live.
     Live,
     /// What a reload changes.
@@ -101,6 +103,11 @@ fn of_resource(resource: &'static Resource, verb: &str, typed: &ArgMatches) -> R
         false => resource.path.to_owned(),
     };
     let one = || format!("{collection}/{}", segment(&text("id")));
+    if resource.name == "rate-plan"
+        && let Some(request) = of_rates(verb, &one, typed)
+    {
+        return Ok(request);
+    }
     let mut request = match verb {
         "list" => {
             let mut request = Request::get(collection, Shape::List(resource));
@@ -136,6 +143,30 @@ fn of_resource(resource: &'static Resource, verb: &str, typed: &ArgMatches) -> R
         request.query.push(("wait", "applied".to_owned()));
     }
     Ok(request)
+}
+
+/// What is asked of a rate plan beside the verbs of all.
+fn of_rates(verb: &str, one: &impl Fn() -> String, typed: &ArgMatches) -> Option<Request> {
+    let text = |id: &str| typed.get_one::<String>(id).cloned();
+    match verb {
+        "rates" => {
+            let shape = if typed.get_flag("csv") { Shape::Csv } else { Shape::Rates };
+            let mut request = Request::get(format!("{}/rates", one()), shape);
+            request.all_pages = typed.get_one::<u64>("limit").is_none();
+            paging(typed, &mut request);
+            Some(request)
+        }
+        "choose" => {
+            const PAYERS: [(&str, &str); 3] =
+                [("account", "accounts"), ("trunk", "trunks"), ("application", "voice-applications")];
+            let (id, path) = PAYERS.into_iter().find_map(|(flag, path)| Some((text(flag)?, path)))?;
+            let plan = text("id").filter(|plan| plan != "none");
+            let path = format!("/v1/{path}/{}/rate-plan", segment(&id));
+            let body = json!({ "ratePlanId": plan });
+            Some(Request { method: Method::PATCH, ..Request::post(path, Some(body), Shape::Object) })
+        }
+        _ => None,
+    }
 }
 
 fn paging(typed: &ArgMatches, request: &mut Request) {

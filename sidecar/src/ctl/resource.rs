@@ -275,4 +275,23 @@ pub(super) const RESOURCES: &[Resource] = &[
         filters: &[("accountId", "account", "Only those of this account")],
         carries_calls: true,
     },
+    Resource {
+        name: "rate-plan",
+        about: "What calls cost; a call is held to the rate that it began under",
+        path: "/v1/rate-plans",
+        id: "ratePlanId",
+        fields: &[
+            NAME,
+            DESCRIPTION,
+            field("currency", "currency", Kind::Text, "Three letters as in ISO 4217, such as EUR"),
+        ],
+        columns: &[
+            ("ratePlanId", "RATE PLAN"),
+            ("name", "NAME"),
+            ("currency", "CURRENCY"),
+            ("updatedAt", "CHANGED"),
+        ],
+        filters: &[],
+        carries_calls: false,
+    },
 ];

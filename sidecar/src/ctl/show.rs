@@ -19,7 +19,18 @@ const CALLS: &[(&str, &str)] = &[
     ("sipCode", "SIP"),
     ("reason", "REASON"),
     ("durationMs", "MS"),
+    ("cost", "COST"),
+    ("currency", "CURRENCY"),
     ("callId", "CALL"),
+];
+/// Columns of rates.
+const RATES: &[(&str, &str)] = &[
+    ("prefix", "PREFIX"),
+    ("pricePerMinute", "A MINUTE"),
+    ("connectionFee", "FEE"),
+    ("firstIncrement", "FIRST"),
+    ("nextIncrement", "NEXT"),
+    ("minimumCharge", "MINIMUM"),
 ];
 /// Columns of refused calls.
 const REFUSALS: &[(&str, &str)] = &[
@@ -38,6 +49,7 @@ pub(super) fn show(request: &Request, answer: &Value) {
     match request.shape {
         Shape::List(resource) => list(answer, resource.columns),
         Shape::Calls | Shape::Csv => list(answer, CALLS),
+        Shape::Rates => list(answer, RATES),
         Shape::Object => object(answer),
         Shape::Gone => println!("deleted"),
         Shape::Live => live(answer),

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Account, Credential, Limits, Node, PARTS, Scope, Token, Trunk, auth_mode_name};
+use super::{Account, Credential, Limits, Node, PARTS, Payer, RatePlan, Scope, Token, Trunk, auth_mode_name};
 
 /// An object's fields under the names of the API.
 pub type Fields = Map<String, Value>;
@@ -46,6 +46,26 @@ pub fn token(token: &Token) -> Fields {
         "accountId": token.scope.account(),
         "description": token.description,
     }))
+}
+
+/// A rate plan's, without its rates.
+pub fn rate_plan(plan: &RatePlan) -> Fields {
+    object(json!({
+        "ratePlanId": plan.id,
+        "name": plan.name,
+        "description": plan.description,
+        "currency": plan.currency,
+    }))
+}
+
+/// What is said of a plan's rates: how many there are.
+pub fn rates(count: usize) -> Fields {
+    object(json!({ "rates": count }))
+}
+
+/// By which plan somebody's calls go.
+pub fn payer(payer: &Payer, plan: Option<&str>) -> Fields {
+    object(json!({ "payer": payer.kind(), "id": payer.id(), "ratePlanId": plan }))
 }
 
 /// A trunk's or an application's.
@@ -109,6 +129,11 @@ pub fn account_change(before: &Account, after: &Account) -> (Fields, Fields) {
 /// What two states of the node say differently.
 pub fn node_change(before: &Node, after: &Node) -> (Fields, Fields) {
     difference(node(before), node(after))
+}
+
+/// What two states of a rate plan say differently.
+pub fn rate_plan_change(before: &RatePlan, after: &RatePlan) -> (Fields, Fields) {
+    difference(rate_plan(before), rate_plan(after))
 }
 
 /// What two states of a token say differently.

@@ -3,7 +3,7 @@
 //! Looks at what was configured only: ids of parts and stamps do not count, nor does the order of a list. Names fields,
 //! never values, which could be secret.
 
-use super::{Account, Node, Token, Trunk};
+use super::{Account, Node, RatePlan, Token, Trunk};
 
 /// The fields of a trunk that are lists of parts, each with a stamp of its own.
 pub const PARTS: [&str; 3] = ["ipAcls", "credentials", "originationUris"];
@@ -35,6 +35,15 @@ pub fn token_fields(now: &Token, wanted: &Token) -> Vec<&'static str> {
         ("scope", now.scope != wanted.scope),
         ("description", now.description != wanted.description),
         ("token", now.hash != wanted.hash || now.prefix != wanted.prefix),
+    ])
+}
+
+/// Fields of a rate plan.
+pub fn rate_plan_fields(now: &RatePlan, wanted: &RatePlan) -> Vec<&'static str> {
+    differing([
+        ("name", now.name != wanted.name),
+        ("description", now.description != wanted.description),
+        ("currency", now.currency != wanted.currency),
     ])
 }
 

@@ -10,7 +10,7 @@ use trunk_admission::model::Kind;
 use uuid::Uuid;
 
 use super::compare::{PARTS, trunk_fields};
-use super::{Account, Credential, IpAcl, Millis, OriginationUri, Token, Trunk};
+use super::{Account, Credential, IpAcl, Millis, OriginationUri, RatePlan, Token, Trunk};
 
 /// Times and revision of an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,7 +63,7 @@ macro_rules! stamped {
     )*};
 }
 
-stamped!(Account, Trunk, Token, IpAcl, Credential, OriginationUri);
+stamped!(Account, Trunk, Token, RatePlan, IpAcl, Credential, OriginationUri);
 
 macro_rules! part {
     ($($name:ty, $key:ty, $field:ident);*) => {$(

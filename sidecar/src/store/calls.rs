@@ -3,10 +3,13 @@
 //! A list goes from the newest call to the oldest. No page is counted from the beginning, and none may look at more than a
 //! bounded number of calls: what one page does not find, the next one goes on looking for.
 
+use std::collections::BTreeMap;
+
 use trunk_admission::model::Kind;
 
 use crate::call::Call;
 use crate::call::status::Status;
+use crate::cost::{PER_SECOND, billed_seconds};
 use crate::domain::Millis;
 
 /// Which calls; what is `None` does not matter.
@@ -80,22 +83,31 @@ pub struct CallSums {
     pub finished: u64,
     /// From answer to end, over those that were answered and have ended.
     pub talk_ms: u64,
-    /// Answered seconds, each begun one counted.
+    /// Answered seconds, up to whole increments of the rate of each call.
     pub billable_seconds: u64,
+    /// What they cost, by currency, in millionths of its unit.
+    pub costs: BTreeMap<String, i64>,
 }
 
 impl CallSums {
-    /// Counts one call.
-    pub fn add(&mut self, allowed: bool, answer_ms: Option<Millis>, end_ms: Option<Millis>) {
+    /// Counts one call; `increments` are those of its rate, if it has one.
+    pub fn add(
+        &mut self,
+        allowed: bool,
+        answer_ms: Option<Millis>,
+        end_ms: Option<Millis>,
+        increments: Option<(u32, u32)>,
+    ) {
         self.attempts += 1;
         self.admitted += u64::from(allowed);
         let Some(answer_ms) = answer_ms else { return };
         self.answered += 1;
         if let Some(end_ms) = end_ms {
-            let talk_ms = end_ms.saturating_sub(answer_ms).max(0).cast_unsigned();
+            let talk_ms = end_ms.saturating_sub(answer_ms).max(0);
             self.finished += 1;
-            self.talk_ms += talk_ms;
-            self.billable_seconds += talk_ms.div_ceil(1000);
+            self.talk_ms += talk_ms.cast_unsigned();
+            self.billable_seconds +=
+                billed_seconds(talk_ms, increments.unwrap_or(PER_SECOND)).cast_unsigned();
         }
     }
 
@@ -107,5 +119,17 @@ impl CallSums {
         self.finished += more.finished;
         self.talk_ms += more.talk_ms;
         self.billable_seconds += more.billable_seconds;
+        for (currency, micros) in &more.costs {
+            self.add_cost(currency, *micros);
+        }
+    }
+
+    /// Counts the cost of one call.
+    pub fn add_cost(&mut self, currency: &str, micros: i64) {
+        let sum = match self.costs.get_mut(currency) {
+            Some(sum) => sum,
+            None => self.costs.entry(currency.to_owned()).or_default(),
+        };
+        *sum = sum.saturating_add(micros);
     }
 }

@@ -8,6 +8,7 @@ mod call_list;
 mod calls;
 mod commit;
 mod configuration;
+mod forget;
 mod ingest;
 mod kamailio;
 mod lane;
@@ -17,6 +18,7 @@ mod objects;
 mod open;
 mod outbox;
 mod put;
+mod rates;
 mod record;
 mod schema;
 mod text;
@@ -34,7 +36,8 @@ use super::{
     Snapshot, Store, StoreError, Terms, TrunkFilter, Write, Written,
 };
 use crate::call::Call;
-use crate::domain::{Account, AuditEntry, IdempotencyRecord, Millis, Node, Token};
+use crate::cost::Rate;
+use crate::domain::{Account, AuditEntry, IdempotencyRecord, Millis, Node, Payer, RatePlan, Token};
 use crate::kamailio::mark as kamailio_mark;
 use crate::publish::Capacity;
 use crate::table::TableError;
@@ -199,6 +202,26 @@ impl Store for SqliteStore {
         self.read(move |db| answers::kept(db, owner, &key, now_ms))
     }
 
+    fn rate_plan(&self, id: String) -> Answer<'_, Option<RatePlan>> {
+        self.read(move |db| rates::plan(db, &id))
+    }
+
+    fn list_rate_plans(&self, page: Page) -> Answer<'_, Listed<RatePlan>> {
+        self.read_much(move |db| rates::plans(db, page))
+    }
+
+    fn list_rates(&self, plan: String, page: Page) -> Answer<'_, Listed<Rate>> {
+        self.read_much(move |db| rates::rates(db, &plan, page))
+    }
+
+    fn rate_plan_of(&self, payer: Payer) -> Answer<'_, Option<String>> {
+        self.read(move |db| rates::plan_of_payer(db, &payer))
+    }
+
+    fn rate_plan_payers(&self, plan: String) -> Answer<'_, u64> {
+        self.read(move |db| rates::payers(db, &plan))
+    }
+
     fn ring_position(&self, ring_id: u64) -> Answer<'_, Option<u64>> {
         self.read(move |db| ingest::ring_position(db, ring_id))
     }
@@ -229,6 +252,14 @@ impl Store for SqliteStore {
         after: Option<CallCursor>,
     ) -> Answer<'_, (CallSums, Option<CallCursor>)> {
         self.read_much(move |db| call_list::sums(db, &filter, after))
+    }
+
+    fn forget_calls(&self, before_ms: Millis, limit: u32) -> Answer<'_, u32> {
+        self.run(move |db| forget::calls(db, before_ms, limit))
+    }
+
+    fn forget_events(&self, before_ms: Millis, after: i64, limit: u32) -> Answer<'_, (u32, Option<i64>)> {
+        self.run(move |db| forget::events(db, before_ms, after, limit))
     }
 
     fn recent_calls(&self, filter: CallFilter, since_ms: Millis, limit: u32) -> Answer<'_, Recent> {

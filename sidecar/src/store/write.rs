@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 pub use trunk_admission::publish::Change as Effect;
 
+use crate::cost::Rate;
 use crate::difference::Line;
-use crate::domain::{Account, Actor, IdempotencyRecord, Node, Stamp, Token, Trunk};
+use crate::domain::{Account, Actor, IdempotencyRecord, Node, Payer, RatePlan, Stamp, Token, Trunk};
 use crate::kamailio::preflight::Limits;
 use crate::publish::Capacity;
 
@@ -28,6 +29,24 @@ pub enum Change {
     PutToken(Token),
     /// A token that is gone.
     RemoveToken(Uuid),
+    /// A new or changed rate plan; its rates stay.
+    PutRatePlan(RatePlan),
+    /// A rate plan that is gone, its rates with it. Nobody's calls may go by it.
+    RemoveRatePlan(String),
+    /// All rates of a plan.
+    PutRates {
+        /// The plan.
+        plan: String,
+        /// Each prefix once.
+        rates: Vec<Rate>,
+    },
+    /// Whose calls go by which plan from now on.
+    ChooseRatePlan {
+        /// Whose.
+        payer: Payer,
+        /// `None` is by none of his own.
+        plan: Option<String>,
+    },
 }
 
 /// Changes that belong together: all of them are made, or none.

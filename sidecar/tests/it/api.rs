@@ -8,6 +8,7 @@ mod document;
 mod hostile;
 mod life;
 mod live;
+mod rates;
 mod repeat;
 mod trouble;
 

@@ -4,7 +4,9 @@
 
 pub(crate) mod access;
 pub(crate) mod calls;
+pub(crate) mod forget;
 pub(crate) mod lists;
+pub(crate) mod rates;
 pub(crate) mod tables;
 pub(crate) mod writes;
 
@@ -45,10 +47,19 @@ macro_rules! suite {
             a_list_goes_on_where_it_was_whatever_comes_in,
             one_page_looks_at_a_bounded_number_of_calls,
         );
+        $crate::suite::cases!($place; forget:
+            old_calls_go_in_bounded_steps,
+            retention_leaves_what_is_young_up_or_owed,
+        );
         $crate::suite::cases!($place; lists:
             pages_and_totals,
             what_a_filter_lets_through,
             files_see_what_they_manage,
+        );
+        $crate::suite::cases!($place; rates:
+            a_call_is_held_to_the_rate_it_began_under,
+            a_call_that_nobody_saw_end_costs_nothing_known,
+            plans_are_listed_chosen_and_told_of,
         );
         $crate::suite::cases!($place; tables:
             kamailios_tables_hold_what_the_trunks_say,

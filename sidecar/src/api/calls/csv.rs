@@ -21,7 +21,7 @@ const PAGE: u32 = 500;
 const PAGES_AHEAD: usize = 2;
 
 /// The columns, which are the fields of a call in the order of its description.
-const COLUMNS: [&str; 32] = [
+const COLUMNS: [&str; 34] = [
     "callId",
     "sipCallId",
     "accountId",
@@ -53,6 +53,8 @@ const COLUMNS: [&str; 32] = [
     "q850Cause",
     "status",
     "hangupBy",
+    "cost",
+    "currency",
     "reconciled",
 ];
 

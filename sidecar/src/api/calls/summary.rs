@@ -12,6 +12,7 @@ use super::query;
 use crate::api::answer::{Answer, time};
 use crate::api::ask::Ask;
 use crate::api::{Api, trouble};
+use crate::cost::Amount;
 use crate::store::CallSums;
 
 /// Most pieces that are summed up for one request, of 50,000 calls each.
@@ -34,13 +35,32 @@ pub(super) struct SummaryView {
     answer_ratio: Option<f64>,
     /// From answer to end, over answered calls that have ended; null without any.
     average_duration_ms: Option<u64>,
-    /// Answered seconds, each begun one of each call counted.
+    /// Answered seconds, those of each call up to a whole increment of its rate, or to a whole second.
     billable_seconds: u64,
+    /// What they cost, one entry for each currency; calls without a cost are in none.
+    costs: Vec<CostView>,
     /// Whether every call that matches is in it. At most 2,000,000 are looked at, the newest.
     complete: bool,
     /// If it is not complete: it has the calls that began after this.
     #[schema(format = DateTime)]
     complete_since: Option<String>,
+}
+
+/// What calls cost in one currency.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = CallCost)]
+struct CostView {
+    /// ISO 4217.
+    currency: String,
+    /// An exact decimal.
+    cost: String,
+}
+
+impl From<(&String, &i64)> for CostView {
+    fn from((currency, micros): (&String, &i64)) -> CostView {
+        CostView { currency: currency.clone(), cost: Amount::from_micros(*micros).to_string() }
+    }
 }
 
 /// What calls come to; to an account's token its own. Filters are those of the call log.
@@ -75,6 +95,7 @@ impl From<&CallSums> for SummaryView {
             answer_ratio: (sums.attempts > 0).then(|| sums.answered as f64 / sums.attempts as f64),
             average_duration_ms: sums.talk_ms.checked_div(sums.finished),
             billable_seconds: sums.billable_seconds,
+            costs: sums.costs.iter().map(CostView::from).collect(),
             complete: true,
             complete_since: None,
         }

@@ -61,7 +61,7 @@ pub(super) struct CallView {
     end_at: Option<String>,
     /// From INVITE to end.
     duration_ms: Option<Millis>,
-    /// Answered time in seconds, each begun one counted.
+    /// Answered time in seconds, each begun one counted, up to a whole increment of the rate if there is one.
     billable_seconds: Option<i64>,
     /// From ringing to answer, or to the end if nobody answered.
     ring_ms: Option<Millis>,
@@ -73,6 +73,11 @@ pub(super) struct CallView {
     status: Option<&'static str>,
     /// `caller`, `callee` or `proxy`.
     hangup_by: Option<&'static str>,
+    /// What it cost, as an exact decimal, by the rate that it began under; null without a rate plan, while it is up, and if it
+    /// was reconciled.
+    cost: Option<String>,
+    /// ISO 4217, of `cost`.
+    currency: Option<String>,
     /// Its Kamailio died or lost it: nobody knows how or when it really ended.
     reconciled: bool,
 }
@@ -113,6 +118,8 @@ impl From<&Call> for CallView {
             q850_cause: call.q850,
             status: call.status.map(Status::name),
             hangup_by: call.hangup_by.map(party_name),
+            cost: call.cost.map(|cost| cost.to_string()),
+            currency: call.currency().map(str::to_owned),
             reconciled: call.reconciled,
         }
     }

@@ -197,6 +197,26 @@ pub(in crate::api) fn application() -> Vec<Field> {
     fields
 }
 
+/// A rate plan.
+pub(in crate::api) fn rate_plan() -> Vec<Field> {
+    let currency = of(Type::String).pattern(Some("^[A-Z]{3}$")).examples(["EUR"]);
+    vec![
+        text("name", "For people"),
+        text("description", "For people"),
+        field("currency", "ISO 4217; calls that began before keep theirs", currency),
+    ]
+}
+
+/// A new rate plan.
+pub(in crate::api) fn rate_plan_new() -> Vec<Field> {
+    needing(rate_plan(), "currency")
+}
+
+/// Which rate plan somebody's calls go by.
+pub(in crate::api) fn rate_plan_choice() -> Vec<Field> {
+    vec![field("ratePlanId", "null is none of its own", label()).required()]
+}
+
 /// A call that somebody asks about.
 pub(in crate::api) fn question() -> Vec<Field> {
     let uri = of(Type::String).max_length(Some(255)).examples(["sip:15550001@acme.sip.example.net"]);

@@ -70,15 +70,20 @@ pub(super) fn sums(
     after: Option<CallCursor>,
 ) -> Result<(CallSums, Option<CallCursor>), StoreError> {
     let walk = Walk::of(filter, after);
-    let sql = walk.sql("call_number, start_ms, allowed, answer_ms, end_ms");
+    let sql =
+        walk.sql("call_number, start_ms, allowed, answer_ms, end_ms, cost_micros, currency, first_s, next_s");
     let mut select = db.prepare_cached(&sql)?;
     let mut rows = select.query(params_from_iter(&walk.values))?;
     let (mut sums, mut last) = (CallSums::default(), None);
     for _ in 0..MAX_SUMMED {
         let Some(row) = rows.next()? else { return Ok((sums, None)) };
         last = Some(CallCursor { number: row.get(0)?, start_ms: row.get(1)? });
-        if row.get(5)? {
-            sums.add(row.get(2)?, row.get(3)?, row.get(4)?);
+        if row.get(9)? {
+            let increments = row.get::<_, Option<u32>>(7)?.zip(row.get(8)?);
+            sums.add(row.get(2)?, row.get(3)?, row.get(4)?, increments);
+            if let (Some(micros), Some(currency)) = (row.get(5)?, row.get::<_, Option<String>>(6)?) {
+                sums.add_cost(&currency, micros);
+            }
         }
     }
     Ok((sums, last))

@@ -6,9 +6,11 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use trunk_admission::Reason;
 use uuid::Uuid;
 
+use super::rates::rate_of;
 use super::text::{self, damaged, get};
 use crate::call::status::Status;
 use crate::call::{Call, party_from_name, party_name};
+use crate::cost::{Amount, Tariff};
 use crate::domain::{Millis, kind_name};
 use crate::store::{CallFilter, Recent, StoreError};
 
@@ -80,7 +82,17 @@ pub(super) fn read(row: &Row<'_>) -> Result<Call, StoreError> {
         hangup_by: named(row, "hangup_by", party_from_name)?,
         status: named(row, "status", Status::from_name)?,
         reconciled: get(row, "reconciled")?,
+        tariff: tariff(row)?,
+        cost: get::<Option<i64>>(row, "cost_micros")?.map(Amount::from_micros),
     })
+}
+
+/// The rate that a call began under stands in its row whole, or not at all.
+fn tariff(row: &Row<'_>) -> Result<Option<Tariff>, StoreError> {
+    let (currency, prefix): (Option<String>, Option<String>) =
+        (get(row, "currency")?, get(row, "rate_prefix")?);
+    let Some((currency, prefix)) = currency.zip(prefix) else { return Ok(None) };
+    Ok(Some(Tariff { currency, rate: rate_of(row, prefix)? }))
 }
 
 fn named<T>(row: &Row<'_>, column: &str, find: impl Fn(&str) -> Option<T>) -> Result<Option<T>, StoreError> {
@@ -89,7 +101,7 @@ fn named<T>(row: &Row<'_>, column: &str, find: impl Fn(&str) -> Option<T>) -> Re
 }
 
 /// Columns of a call, in the order in which they are written.
-const COLUMNS: [&str; 28] = [
+const COLUMNS: [&str; 36] = [
     "call_id",
     "trunk_id",
     "account_id",
@@ -118,6 +130,14 @@ const COLUMNS: [&str; 28] = [
     "hangup_by",
     "status",
     "reconciled",
+    "currency",
+    "rate_prefix",
+    "price_micros",
+    "fee_micros",
+    "first_s",
+    "next_s",
+    "minimum_micros",
+    "cost_micros",
 ];
 
 /// Writes a call. Its row keeps its number, by which lists go.
@@ -134,6 +154,7 @@ pub(super) fn save(db: &Transaction<'_>, call: &Call) -> Result<(), StoreError> 
         )
     });
     let mut insert = db.prepare_cached(&SQL)?;
+    let rate = call.tariff.as_ref().map(|tariff| &tariff.rate);
     insert.execute(params![
         call.id.as_bytes(),
         call.trunk,
@@ -163,6 +184,14 @@ pub(super) fn save(db: &Transaction<'_>, call: &Call) -> Result<(), StoreError> 
         call.hangup_by.map(party_name),
         call.status.map(Status::name),
         call.reconciled,
+        call.tariff.as_ref().map(|tariff| &tariff.currency),
+        rate.map(|rate| &rate.prefix),
+        rate.map(|rate| rate.price.micros()),
+        rate.map(|rate| rate.connection_fee.micros()),
+        rate.map(|rate| rate.first_s),
+        rate.map(|rate| rate.next_s),
+        rate.map(|rate| rate.minimum.micros()),
+        call.cost.map(Amount::micros),
     ])?;
     Ok(())
 }

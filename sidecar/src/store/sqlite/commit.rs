@@ -12,8 +12,8 @@ use super::{answers, configuration, live_index, put, text, tokens};
 use crate::crash;
 use crate::difference::Line;
 use crate::domain::{
-    Account, Actor, ManagedBy, Node, Token, Trunk, account_fields, audit, kind_name, node_fields, settle,
-    settle_trunk, token_fields, trunk_fields,
+    Account, Actor, ManagedBy, Node, Payer, Token, Trunk, account_fields, audit, kind_name, node_fields,
+    settle, settle_trunk, token_fields, trunk_fields,
 };
 use crate::store::{
     Change, Committed, Effect, Managed, PlaceKind, Placed, PlacedTrunk, Reused, StoreError, Terms, Write,
@@ -85,6 +85,10 @@ impl Work<'_> {
             Change::RemoveTrunk(id) => self.remove_trunk(id),
             Change::PutToken(token) => self.put_token(token),
             Change::RemoveToken(id) => self.remove_token(id),
+            Change::PutRatePlan(plan) => self.put_rate_plan(plan),
+            Change::RemoveRatePlan(id) => self.remove_rate_plan(id),
+            Change::PutRates { plan, rates } => self.put_rates(&plan, &rates),
+            Change::ChooseRatePlan { payer, plan } => self.choose_rate_plan(&payer, plan.as_deref()),
         }
     }
 
@@ -164,6 +168,7 @@ impl Work<'_> {
         for token in tokens::of_account(self.db, &id)? {
             self.remove_token(token.id)?;
         }
+        self.choose_rate_plan(&Payer::Account(id.clone()), None)?;
         self.db.prepare_cached("DELETE FROM accounts WHERE account_id = ?1")?.execute([&id])?;
         live_index::free(self.db, PlaceKind::Account, &id, self.terms.stamp)?;
         let entry = Entry { kind: "account", id: &id, account: Some(&id) };
@@ -211,6 +216,7 @@ impl Work<'_> {
         if !self.may_change(kind, &id, Some(before.managed_by)) {
             return Ok(());
         }
+        self.choose_rate_plan(&Payer::Trunk(id.clone()), None)?;
         self.db.prepare_cached("DELETE FROM trunks WHERE trunk_id = ?1")?.execute([&id])?;
         live_index::free(self.db, PlaceKind::Trunk, &id, self.terms.stamp)?;
         self.tables.trunk_gone(&id)?;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use uuid::Uuid;
 
-use super::{calls, outbox, text};
+use super::{calls, outbox, rates, text};
 use crate::call::payload::{EventKind, event_id, render};
 use crate::call::{Call, Report};
 use crate::crash;
@@ -30,6 +30,13 @@ pub(super) fn ingest(db: &Transaction<'_>, batch: &Batch, now_ms: Millis) -> Res
             None => first_seen(db, record.call, record.trunk.clone(), record.at_ms)?,
         };
         call.apply(&record.report, record.at_ms);
+        if let Report::Initiated(initiated) = &record.report
+            && initiated.reason.is_none()
+            && call.tariff.is_none()
+        {
+            let (trunk, account) = (call.trunk.as_deref(), call.account.as_deref());
+            call.begin_under(rates::tariff(db, trunk, account, &initiated.to)?);
+        }
         writer.write(&call, kind_of(&record.report), record.at_ms)?;
         crash::point("ingest.row");
     }

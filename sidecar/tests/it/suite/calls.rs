@@ -170,7 +170,7 @@ pub(crate) async fn any_filter_finds_what_a_look_at_every_call_finds(place: &dyn
         assert_eq!(found.next.is_some(), end < matching.len(), "{filter:?}");
 
         let mut sums = CallSums::default();
-        matching.iter().for_each(|call| sums.add(call.allowed, call.answer_ms, call.end_ms));
+        matching.iter().for_each(|call| sums.add(call.allowed, call.answer_ms, call.end_ms, None));
         assert_eq!(store.sum_calls(filter.clone(), None).await.unwrap(), (sums, None), "{filter:?}");
     }
     assert!(pages > 500, "{pages}");

@@ -1,0 +1,3 @@
+-- Old events go with their deliveries.
+
+CREATE INDEX deliveries_by_position ON deliveries (position);
