@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Prints what things cost, or the named parts: core calls. Medians and spreads, and the machine.
+# Prints what things cost, or the named parts: core log calls. Medians and spreads, and the machine.
 #
 #   core   the decision, slots, digest, publishing, writes, beside what is wanted of each
+#   log    the call log: events written down, the size of a call, pages among TRUNKLINE_BENCH_CALLS calls (1,000,000)
 #   calls  whole calls through Trunkline, a bare relay and stock modules; starts, reloads and changes; how exact limits are
 #
 # BENCH_MODE=short|full  some minutes (default), or three quarters of an hour
@@ -10,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(core calls)
+[ ${#parts[@]} -gt 0 ] || parts=(core log calls)
 
 part_core() {
     local benches=(decision slots digest counted publish) bench model memory
@@ -32,6 +33,8 @@ TEXT
     done
     cargo bench --quiet -p trunkd --bench writes
 }
+
+part_log() { cargo bench --quiet -p trunkd --bench calls; }
 
 part_calls() {
     cargo build --release --quiet -p trunkd -p trunk-kamailio
