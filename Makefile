@@ -5,7 +5,7 @@ SIP_ADDR  ?= 127.0.0.1:5060
 API_ADDR  ?= 127.0.0.1:8080
 # Debian keeps kamailio where an ordinary user does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
-export STATE_DIR SIP_ADDR API_ADDR MINUTES SEED BENCH_MODE BENCH_PARTS BENCH_OUT SOAK_OUT
+export STATE_DIR SIP_ADDR API_ADDR MINUTES SEED BENCH_MODE BENCH_PARTS BENCH_WORLDS BENCH_OUT SOAK_OUT
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build run demo test e2e bench chaos soak proof fmt lint deny clean

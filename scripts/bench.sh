@@ -6,6 +6,7 @@
 #   calls  whole calls through Trunkline, a bare relay and stock modules; starts, reloads and changes; how exact limits are
 #
 # BENCH_MODE=short|full  some minutes (default), or three quarters of an hour
+# BENCH_PARTS=, BENCH_WORLDS=  less or other than the mode has: see tests/src/bin/bench.rs
 # BENCH_OUT=DIR          where benchmarks.md, .svg and .json of the calls go (var/bench). With BENCH_OUT=docs on a quiet machine the
 #                        page in docs/ is written.
 set -euo pipefail

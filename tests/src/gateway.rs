@@ -155,7 +155,7 @@ impl Silent {
 }
 
 /// Whether some process has that UDP port of 127.0.0.1 (or of every address) open.
-fn listens(address: SocketAddr) -> Result<bool> {
+pub(crate) fn listens(address: SocketAddr) -> Result<bool> {
     let wanted = format!(":{:04X}", address.port());
     let table = fs::read_to_string("/proc/net/udp")?;
     Ok(table

@@ -52,10 +52,9 @@ pub fn gateway(dir: &Path) -> Result<(Child, SocketAddr)> {
     let address = ports::free()?;
     let scenario = artifacts::scenario_file("call", "uas")?;
     let mut child = sipp(dir, "gateway", &scenario, address, &[])?;
-    let port = format!(":{:04X}", address.port());
     wait::until("the gateway to listen", || {
         child.check()?;
-        Ok(fs::read_to_string("/proc/net/udp")?.contains(&port).then_some(()))
+        Ok(crate::gateway::listens(address)?.then_some(()))
     })?;
     Ok((child, address))
 }

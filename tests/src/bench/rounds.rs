@@ -11,7 +11,7 @@ use super::figures::{self, Spread};
 use super::kinds::Kind;
 use super::world::{Size, World};
 use super::{load, process};
-use crate::wait;
+use crate::{kamailio, wait};
 
 /// Events that each complete call tells its receiver: initiated, answered, hangup.
 const EVENTS: usize = 3;
@@ -61,6 +61,8 @@ pub struct Table {
     pub daemon_mib: f64,
     /// Why the stock modules are missing, if they are.
     pub refused: Option<String>,
+    /// Call records that acc has written, and calls that it should have.
+    pub records: (u64, u64),
 }
 
 impl Table {
@@ -104,11 +106,17 @@ pub fn measure(world: &World, effort: Effort) -> Result<Table> {
             rows[number].void.push(format!("warming up: {error:#}"));
         }
     }
+    let records = records(world)?;
+    let mut stock_calls = 0;
     for round in 0..effort.rounds {
         for step in 0..kinds.len() {
             let number = (round + step) % kinds.len();
             match run(world, kinds[number], &format!("run-{round}-{number}"), effort) {
-                Ok(sample) => rows[number].samples.push(sample),
+                Ok(sample) => {
+                    rows[number].samples.push(sample);
+                    let is_stock = matches!(kinds[number], Kind::StockAddress | Kind::StockDigest);
+                    stock_calls += if is_stock { u64::from(effort.calls) } else { 0 };
+                }
                 Err(error) => rows[number].void.push(format!("{error:#}")),
             }
         }
@@ -118,7 +126,14 @@ pub fn measure(world: &World, effort: Effort) -> Result<Table> {
     }
     let daemon = world.stack.trunkd.as_ref().context("trunkd")?.child.pid();
     let daemon_mib = process::memory_mib(daemon)?;
-    Ok(Table { size: world.size, rows, daemon_mib, refused: world.refused.clone() })
+    let records = (self::records(world)? - records, stock_calls);
+    Ok(Table { size: world.size, rows, daemon_mib, refused: world.refused.clone(), records })
+}
+
+/// Rows that acc has written; it does so before it passes the answer to the BYE on.
+fn records(world: &World) -> Result<u64> {
+    let rows = kamailio::ask_database(&world.database, "SELECT count(*) FROM acc_cdrs")?;
+    rows.parse().with_context(|| format!("a count: {rows}"))
 }
 
 fn run(world: &World, kind: Kind, name: &str, effort: Effort) -> Result<Sample> {

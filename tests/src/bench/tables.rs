@@ -47,7 +47,12 @@ pub fn calls(table: &Table) -> String {
             if row.kind.is_trunkline() { cell(daemon, 0) } else { "–".to_owned() },
         );
     }
-    let _ = writeln!(text, "\ntrunkd has {:.0} MiB in memory.", table.daemon_mib);
+    let (written, calls) = table.records;
+    let _ = writeln!(
+        text,
+        "\ntrunkd has {:.0} MiB in memory. acc wrote {written} records of {calls} calls.",
+        table.daemon_mib
+    );
     if let Some(why) = &table.refused {
         let _ =
             writeln!(text, "\nThe stock modules did not start: {}", why.lines().next().unwrap_or_default());
@@ -172,6 +177,7 @@ pub fn json(table: &Table) -> Value {
     });
     json!({
         "trunks": table.size.trunks, "live": table.size.live, "trunkdMib": table.daemon_mib, "stockRefused": table.refused,
+        "accRecords": table.records.0, "accCalls": table.records.1,
         "rows": rows.collect::<Vec<_>>(), "ratios": ratios.collect::<Vec<_>>(),
     })
 }

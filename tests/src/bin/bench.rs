@@ -4,13 +4,14 @@
 //!
 //! BENCH_MODE=short|full   some minutes, or three quarters of an hour
 //! BENCH_PARTS=…           calls, times, accuracy: which of them, separated by blanks; all of them if nothing is said
+//! BENCH_WORLDS=…         trunks/calls that are up, separated by blanks, instead of the mode's own: 100000/10
 //! BENCH_OUT=DIR           where benchmarks.md, .svg and .json go
 
 use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use e2e::bench::accuracy;
 use e2e::bench::machine::Machine;
 use e2e::bench::page::Report;
@@ -49,6 +50,13 @@ fn mode() -> Result<Mode> {
     }
 }
 
+fn world(text: &str) -> Result<Size> {
+    let numbers =
+        text.split_once('/').and_then(|(trunks, live)| Some((trunks.parse().ok()?, live.parse().ok()?)));
+    let (trunks, live) = numbers.with_context(|| format!("BENCH_WORLDS: {text} is not trunks/calls"))?;
+    Ok(Size { trunks, live })
+}
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,7 +68,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let mode = mode()?;
+    let mut mode = mode()?;
+    let worlds = said("BENCH_WORLDS", "");
+    if !worlds.is_empty() {
+        mode.worlds = worlds.split_whitespace().map(world).collect::<Result<_>>()?;
+    }
     let parts = said("BENCH_PARTS", "calls times accuracy");
     if let Some(unknown) =
         parts.split_whitespace().find(|part| !["calls", "times", "accuracy"].contains(part))
