@@ -27,7 +27,8 @@ const BURST_SECONDS: u32 = 2;
 
 /// Receive buffers this full, in percent: strangers are answered without a transaction.
 const BUSY: u32 = 25;
-/// Receive buffers this full: no new call is begun, so that those that are up can be ended. Calls that are up never get here.
+/// Receive buffers this full, and not by strangers: no new call is begun, so that those that are up can be ended. Requests of
+/// those never get here.
 const OVERLOADED: u32 = 75;
 /// When a call that was not begun may come again.
 const COME_AGAIN_MS: u64 = 5_000;
@@ -39,6 +40,8 @@ pub(crate) struct Rates {
     wrong_for: Option<Rate>,
     strangers: Option<Rate>,
     all_strangers: Option<Rate>,
+    /// As `all_strangers`, and the same word, but noticed at half the burst: a flood does not seem over between two of its calls.
+    crowd: Option<Rate>,
     flood: Option<Rate>,
 }
 
@@ -55,6 +58,7 @@ impl Rates {
             wrong_for: on(failures, minute(failures * NAME_FACTOR)),
             strangers: on(strangers, second(strangers)),
             all_strangers: on(strangers, second(strangers * NODE_FACTOR)),
+            crowd: on(strangers, Rate::per_second(f64::from(strangers * NODE_FACTOR), None).ok()),
             flood: on(flood, second(flood)),
         }
     }
@@ -91,10 +95,14 @@ impl Rates {
         }
     }
 
+    /// Whether strangers come faster, all together, than they are answered with care.
+    fn flooded(&self, live: &Instance) -> bool {
+        self.crowd.is_some_and(|rate| live.live().is_braked(Brake::AllStrangers, rate))
+    }
+
     fn crowded(&self, live: &Instance, source: IpAddr) -> bool {
-        let live = live.live();
-        self.strangers.is_some_and(|rate| live.is_braked(Brake::Strangers(source), rate))
-            || self.all_strangers.is_some_and(|rate| live.is_braked(Brake::AllStrangers, rate))
+        self.strangers.is_some_and(|rate| live.live().is_braked(Brake::Strangers(source), rate))
+            || self.all_strangers.is_some_and(|rate| live.live().is_braked(Brake::AllStrangers, rate))
     }
 }
 
@@ -112,20 +120,16 @@ fn screen(process: &mut Process, msg: SipMsg<'_>) -> Screen {
     if !crowded || !msg.parse() || !msg.is_initial_invite() {
         return Screen::Pass;
     }
-    if backlog >= OVERLOADED {
-        process.instance.shed();
-        process.judgement = Judgement {
-            reason: Some(Reason::NodeOverloaded),
-            limit: OVERLOADED,
-            count: backlog,
-            wait_ms: COME_AGAIN_MS,
-            ..Judgement::unjudged(msg.key())
-        };
-        return Screen::Answer;
-    }
     admit::refresh(process);
     let attempt = admit::attempt(&process.instance, msg);
-    let Some(refusal) = stranger(process, msg, &attempt) else { return Screen::Pass };
+    let Some(refusal) = stranger(process, msg, &attempt) else {
+        // Strangers who crowd in are no reason to send customers away: those are kept, whatever waits.
+        if backlog < OVERLOADED || process.rates.flooded(&process.instance) {
+            return Screen::Pass;
+        }
+        return shed(process, msg, backlog);
+    };
+    process.rates.stranger(&process.instance, source);
     if process.rates.flood.is_some_and(|rate| !process.instance.live().press(Brake::Flood(source), rate)) {
         return Screen::Silent;
     }
@@ -133,6 +137,19 @@ fn screen(process: &mut Process, msg: SipMsg<'_>) -> Screen {
     if let Some(identity) = &refusal.identity {
         admit::name(process, identity);
     }
+    Screen::Answer
+}
+
+/// Sends a customer's new call away: the node has more to read than it can.
+fn shed(process: &mut Process, msg: SipMsg<'_>, backlog: u32) -> Screen {
+    process.instance.shed();
+    process.judgement = Judgement {
+        reason: Some(Reason::NodeOverloaded),
+        limit: OVERLOADED,
+        count: backlog,
+        wait_ms: COME_AGAIN_MS,
+        ..Judgement::unjudged(msg.key())
+    };
     Screen::Answer
 }
 

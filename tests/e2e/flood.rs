@@ -16,9 +16,17 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// Flood messages in one go, and the pause between two goes: some five thousand a second.
-const BATCH: u32 = 50;
+/// The pause between two goes of a flood.
 const PACE: Duration = Duration::from_millis(10);
+
+/// How long, and how many strangers in one go: four seconds at some 5,000 a second, or as long as the environment says at
+/// some 20,000.
+fn strength() -> Result<(u32, u32)> {
+    match std::env::var("TRUNKLINE_FLOOD_SECONDS") {
+        Ok(seconds) => Ok((seconds.parse().context("TRUNKLINE_FLOOD_SECONDS")?, 200)),
+        Err(_) => Ok((4, 50)),
+    }
+}
 
 /// What the flood came to.
 #[derive(Debug, Default)]
@@ -28,13 +36,13 @@ struct Flooded {
 }
 
 /// Sends INVITEs to both URIs in turn, from an address of its own, until told to stop.
-fn flood(proxy: SocketAddr, uris: &[String], stop: &AtomicBool) -> Result<Flooded> {
+fn flood(proxy: SocketAddr, uris: &[String], batch: u32, stop: &AtomicBool) -> Result<Flooded> {
     let socket = UdpSocket::bind("127.0.0.66:0")?;
     socket.set_nonblocking(true)?;
     let own = socket.local_addr()?;
     let mut flooded = Flooded::default();
     while !stop.load(Ordering::Relaxed) {
-        for _ in 0..BATCH {
+        for _ in 0..batch {
             let number = flooded.sent;
             let uri = &uris[usize::try_from(number)? % uris.len()];
             let text = format!(
@@ -71,11 +79,12 @@ fn a_flood_of_strangers_takes_no_call_from_anybody_else() {
             memory["used"].as_u64().with_context(|| format!("no `used` in {memory}"))
         };
         let before = used()?;
+        let (seconds, batch) = strength()?;
         let stop = AtomicBool::new(false);
         let (honest, proven, flooded) = thread::scope(|scope| -> Result<_> {
-            let flooding = scope.spawn(|| flood(site.sip, &uris, &stop));
-            let honest = Plan::new("call", &site.domain("listed")).calls(80, 20);
-            let proven = Plan::new("password", &site.domain("asked")).calls(40, 10);
+            let flooding = scope.spawn(|| flood(site.sip, &uris, batch, &stop));
+            let honest = Plan::new("call", &site.domain("listed")).calls(20 * seconds, 20);
+            let proven = Plan::new("password", &site.domain("asked")).calls(10 * seconds, 10);
             let honest = Sipp::start(stack.dir(), "honest", site.sip, &honest)?;
             let proven =
                 Sipp::start(stack.dir(), "proven", site.sip, &proven.credential("pbx", "correct horse"))?;
@@ -86,13 +95,17 @@ fn a_flood_of_strangers_takes_no_call_from_anybody_else() {
             Ok((honest, proven, flooded))
         })?;
         for caller in [&honest, &proven] {
-            let failed: Vec<_> = (1..=caller.call_ids.len()).filter(|&n| caller.code(n) != 200).collect();
-            ensure!(failed.is_empty(), "calls {failed:?} of {} failed", caller.call_ids.len());
+            let calls = caller.call_ids.len();
+            let failed: Vec<_> = (1..=calls).filter(|&n| caller.code(n) != 200).collect();
+            println!("{} of {calls} honest calls failed", failed.len());
+            // One in a thousand may.
+            ensure!(failed.len() * 1_000 <= calls, "calls {failed:?} of {calls} failed");
         }
+        println!("{flooded:?} in {seconds} s");
         ensure!(flooded.sent > 5_000 && flooded.answered > 0, "{flooded:?}");
         ensure!(flooded.answered < flooded.sent / 2, "most of a flood is not answered: {flooded:?}");
         let admitted = site.status_number("admitted")?;
-        ensure!(admitted == 120, "{admitted} admitted");
+        ensure!(admitted <= u64::from(30 * seconds), "{admitted} admitted");
         // Transactions and dialogs linger for some seconds; nothing else may.
         wait::until("the memory to be as before", || Ok((used()? < before + (1 << 20)).then_some(())))
     });

@@ -23,4 +23,5 @@ mod secrets;
 mod shares;
 mod sip_rules;
 mod stock_tables;
+mod torture;
 mod transports;

@@ -102,6 +102,15 @@ impl Agent {
         Ok(())
     }
 
+    /// Sends any text once.
+    ///
+    /// # Errors
+    /// It cannot be sent.
+    pub fn send_text(&self, text: &str) -> Result<()> {
+        self.socket.send_to(text.as_bytes(), self.proxy)?;
+        Ok(())
+    }
+
     /// The next message that arrives.
     ///
     /// # Errors
