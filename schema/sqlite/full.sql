@@ -130,7 +130,12 @@ CREATE TABLE endpoints (
     state TEXT NOT NULL CHECK (state IN ('enabled', 'disabled', 'removed')),
     note TEXT NOT NULL,
     changed_ms INTEGER NOT NULL,
-    method TEXT NOT NULL DEFAULT 'POST' CHECK (method IN ('POST', 'GET'))
+    method TEXT NOT NULL DEFAULT 'POST' CHECK (method IN ('POST', 'GET')),
+    fallback_url TEXT,
+    events TEXT NOT NULL DEFAULT 'call.initiated call.answered call.hangup',
+    old_secret TEXT,
+    old_secret_until_ms INTEGER,
+    signing_key TEXT
 ) STRICT;
 
 -- How far the ring has been written down. Doubles are known by the ids of events, not by this.
@@ -220,6 +225,7 @@ CREATE TABLE deliveries (
     attempts INTEGER NOT NULL,
     next_attempt_ms INTEGER NOT NULL,
     ended_ms INTEGER,
+    account_id TEXT,
     UNIQUE (endpoint_id, position)
 ) STRICT;
 
@@ -227,6 +233,9 @@ CREATE INDEX deliveries_due ON deliveries (endpoint_id, next_attempt_ms) WHERE s
 CREATE INDEX deliveries_in_order ON deliveries (endpoint_id, call_id, sequence) WHERE state = 'pending';
 CREATE INDEX deliveries_by_position ON deliveries (position);
 CREATE INDEX deliveries_parked ON deliveries (ended_ms) WHERE state = 'parked';
+CREATE INDEX deliveries_by_endpoint ON deliveries (endpoint_id, delivery_id);
+CREATE INDEX deliveries_by_account ON deliveries (account_id, delivery_id);
+CREATE INDEX events_by_account ON events (account_id, position);
 
 CREATE TABLE delivery_attempts (
     attempt_id INTEGER PRIMARY KEY,
@@ -237,7 +246,8 @@ CREATE TABLE delivery_attempts (
     outcome TEXT NOT NULL,
     status INTEGER,
     error TEXT,
-    answer BLOB
+    answer BLOB,
+    target TEXT NOT NULL DEFAULT 'url' CHECK (target IN ('url', 'fallback'))
 ) STRICT;
 
 CREATE INDEX delivery_attempts_by_delivery ON delivery_attempts (delivery_id);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 use trunk_admission::events::{EndCause, Party};
 use trunk_admission::model::Kind;
 use trunkd::call::status::Status;

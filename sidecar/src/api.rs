@@ -15,8 +15,10 @@ mod batch;
 mod body;
 mod calls;
 mod credentials;
+mod deliveries;
 mod ending;
 mod etag;
+mod events;
 mod explain;
 mod finish;
 mod first;
@@ -41,6 +43,7 @@ mod trunks;
 mod turn;
 mod used;
 mod view;
+mod webhooks;
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -67,7 +70,8 @@ use crate::metrics::Metrics;
 use crate::reload as files;
 use crate::status::Status;
 use crate::store::{Store, StoreError};
-use crate::webhook::{self, UrlRules};
+use crate::webhook::client::Transport;
+use crate::webhook::{self, UrlRules, Wakes};
 use auth::Gate;
 use limit::Limiter;
 use problem::Refusal;
@@ -120,6 +124,10 @@ pub struct Deps {
     /// Ends calls; `None` if Kamailio is never asked.
     pub kamailio: Option<Arc<Client>>,
     pub webhooks: watch::Receiver<webhook::Settings>,
+    /// Carries probes.
+    pub transport: Arc<dyn Transport>,
+    /// Tells the deliverer who has something to be sent.
+    pub wakes: Wakes,
     pub status: Arc<Status>,
     pub metrics: Metrics,
     pub clock: Arc<dyn Clock>,
@@ -162,7 +170,7 @@ impl Deref for Api {
 impl Api {
     /// What a webhook's URL may be, now.
     fn url_rules(&self) -> UrlRules {
-        self.webhooks.borrow().url
+        self.webhooks.borrow().url.clone()
     }
 }
 
@@ -192,6 +200,9 @@ fn routes() -> OpenApiRouter<Api> {
         ip_acls::routes(),
         origination_uris::routes(),
         applications::routes(),
+        webhooks::routes(),
+        deliveries::routes(),
+        events::routes(),
         live::routes(),
         calls::routes(),
         rate_plans::routes(),

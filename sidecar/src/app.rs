@@ -118,6 +118,10 @@ impl Daemon {
         let names = names.context("no node is configured")?;
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         let used = Arc::new(api::Used::default());
+        let transport = Arc::new(Clients::new(webhook_settings.clone()));
+        if let Err(error) = transport.prepare() {
+            tracing::error!(%error, "webhooks cannot be sent");
+        }
         let api = api::router(api::Deps {
             settings: api_settings,
             names,
@@ -126,6 +130,8 @@ impl Daemon {
             writer,
             kamailio: client.clone(),
             webhooks: webhook_settings.clone(),
+            transport: transport.clone(),
+            wakes: wakes.clone(),
             status: Arc::clone(&status),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
@@ -151,12 +157,8 @@ impl Daemon {
             status: Arc::clone(&status),
         };
         let ingest = Ingest::new(ingest, lost);
-        let transport = Arc::new(Clients::new(webhook_settings.clone()));
-        if let Err(error) = transport.prepare() {
-            tracing::error!(%error, "webhooks cannot be sent");
-        }
         let dispatcher =
-            Dispatcher::new(webhook_settings, transport, Arc::clone(&store), clock, metrics.clone(), wakes);
+            Dispatcher::new(webhook_settings, transport, store.clone(), clock, metrics.clone(), wakes);
         let server = Server::new(
             listener,
             http::Deps { status: Arc::clone(&status), metrics, store: Arc::clone(&store) },

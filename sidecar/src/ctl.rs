@@ -13,6 +13,7 @@ mod import;
 mod request;
 mod resource;
 mod show;
+mod webhooks;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ mod names;
 mod parts;
 mod rate_plan;
 mod stamp;
+mod webhook;
 
 use trunk_admission::model::{AuthMode, Kind, Region};
 use uuid::Uuid;
@@ -16,9 +17,10 @@ use uuid::Uuid;
 pub use access::{Actor, AuditEntry, IdempotencyRecord, Scope, Token};
 pub use compare::{PARTS, account_fields, node_fields, rate_plan_fields, token_fields, trunk_fields};
 pub use names::{auth_mode_from_name, auth_mode_name, kind_from_name, kind_name};
-pub use parts::{Credential, IpAcl, OriginationUri, Transport, Webhook, WebhookMethod};
+pub use parts::{Credential, IpAcl, OriginationUri, Transport};
 pub use rate_plan::{Payer, RatePlan};
 pub use stamp::{Part, Stamp, Stamped, settle, settle_trunk};
+pub use webhook::{OldSecret, Wanted, Webhook, WebhookMethod};
 
 /// Milliseconds since the Unix epoch, as the store keeps them.
 pub type Millis = i64;

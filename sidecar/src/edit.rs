@@ -9,3 +9,4 @@ pub(crate) mod application;
 pub(crate) mod limits;
 pub(crate) mod parts;
 pub(crate) mod trunk;
+pub(crate) mod webhook;

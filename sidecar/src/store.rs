@@ -4,7 +4,9 @@
 //! it answers. A store must be safe to kill at any instant.
 
 mod calls;
+mod deliveries;
 mod lists;
+mod outbox;
 mod rows;
 pub mod sqlite;
 mod write;
@@ -24,10 +26,15 @@ use crate::kamailio::mark;
 use crate::kamailio::preflight::Refusal;
 use crate::publish::Capacity;
 pub use calls::{CallCursor, CallFilter, CallPage, CallSums, CallsFound};
+pub use deliveries::{
+    Deliveries, DeliveryFilter, DeliveryRecord, DeliveryState, DeliveryStory, EndpointReport, LoggedAttempt,
+    MAX_REPLAY, Replayed, StoredEvent,
+};
 pub use lists::{AuditFilter, Listed, Page, Recent, TrunkFilter};
+pub use outbox::Outbox;
 pub use rows::{
     AttemptRecord, Backlog, Batch, CallRecord, Delivery, Due, EndpointId, Orphan, Placed, PlacedTrunk,
-    Snapshot, Then, Written,
+    Snapshot, Target, Then, Written,
 };
 pub use write::{Change, Committed, Effect, PlaceKind, Reused, Terms, Write};
 
@@ -114,7 +121,7 @@ fn join(items: &[impl ToString]) -> String {
 }
 
 /// A place that keeps everything.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Outbox + Deliveries {
     /// The newest revision; 0 before the first.
     fn revision(&self) -> Answer<'_, i64>;
 
@@ -234,16 +241,6 @@ pub trait Store: Send + Sync + 'static {
     /// How many attempts there were since `since_ms`, and the last that were refused, at most `limit`. Of the filter, trunk
     /// and account count, and the narrower one alone.
     fn recent_calls(&self, filter: CallFilter, since_ms: Millis, limit: u32) -> Answer<'_, Recent>;
-
-    /// Enabled endpoints that have anything pending.
-    fn endpoints_with_work(&self) -> Answer<'_, Vec<EndpointId>>;
-
-    /// What an endpoint has to be sent; `None` if it is not enabled. An event waits for earlier ones of its call, as
-    /// [`ORDERED_ATTEMPTS`] says.
-    fn due(&self, endpoint: EndpointId, now_ms: Millis, limit: usize) -> Answer<'_, Option<Due>>;
-
-    /// Writes an attempt down and moves its delivery on.
-    fn record(&self, attempt: AttemptRecord) -> Answer<'_, ()>;
 
     /// How much is waiting.
     fn backlog(&self) -> Answer<'_, Backlog>;

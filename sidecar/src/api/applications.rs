@@ -22,7 +22,7 @@ use crate::change::Change;
 use crate::domain::{self, ManagedBy};
 use crate::edit;
 use crate::edit::application::Rules;
-use crate::edit::trunk::Key;
+use crate::edit::webhook::Key;
 use crate::input::rules;
 use crate::input::section::Section;
 use crate::secret::{Password, WebhookSecret};
@@ -56,13 +56,14 @@ pub(super) fn edit(
     section: &Section<'_>,
     app: &mut domain::Trunk,
     rules: Rules<'_>,
-    urls: UrlRules,
+    urls: &UrlRules,
 ) -> Secrets {
     section.read_only(&[
         "applicationId",
         "sipUri",
         "sipAuthPassword",
         "webhookSecret",
+        "webhookPublicKey",
         "managedBy",
         "createdAt",
         "updatedAt",
@@ -71,7 +72,7 @@ pub(super) fn edit(
     ]);
     edit_owner(section, app);
     let password = edit::application::application(section, app, rules);
-    (password, edit::trunk::webhook(section, app, urls, Key::Made))
+    (password, edit::webhook::webhook(section, app, urls, Key::Made))
 }
 
 impl Api {
@@ -135,7 +136,7 @@ async fn create(State(api): State<Api>, ask: Ask, body: Body) -> Answer {
     let (wait, ()) = ask.wait(|_| ())?;
     let mut app = edit::trunk::new(Uuid::now_v7().to_string(), Kind::Application, ManagedBy::Api);
     let (rules, urls) = (api.application_rules(), api.url_rules());
-    let secrets = body.parse()?.read(|section| edit(section, &mut app, rules, urls))?;
+    let secrets = body.parse()?.read(|section| edit(section, &mut app, rules, &urls))?;
     let turn = api.turn(&ask, &body.bytes, wait).await?;
     owner::settle(&api, &turn, &ask.holder, &mut app, None).await?;
     turn.session.settle(&mut app, None);
@@ -168,7 +169,7 @@ async fn update(State(api): State<Api>, Path(id): Path<String>, ask: Ask, body: 
     ask.conditions.check(&etag(&now.item))?;
     let mut after = now.item.clone();
     let (rules, urls) = (api.application_rules(), api.url_rules());
-    let secrets = said.read(|section| edit(section, &mut after, rules, urls))?;
+    let secrets = said.read(|section| edit(section, &mut after, rules, &urls))?;
     owner::settle(&api, &turn, &ask.holder, &mut after, Some(&now.item)).await?;
     turn.session.settle(&mut after, Some(&now.item));
     let (object, tag) = (api.written(&after, Some(&now), &secrets), etag(&after));

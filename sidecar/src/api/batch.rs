@@ -109,7 +109,7 @@ fn entries(body: &Body, source: Source<'_>) -> Option<Vec<Tree>> {
 fn new_trunk(api: &Api, tree: &Tree, path: &str, source: Source<'_>) -> Option<(Trunk, Secrets)> {
     let mut trunk = edit::trunk::new(Uuid::now_v7().to_string(), Kind::Trunk, ManagedBy::Api);
     let (realm, urls) = (api.names.trunk_domain(&trunk.id), api.url_rules());
-    let secrets = object(tree, path, source, |section| edit_new(section, &mut trunk, &realm, urls))?;
+    let secrets = object(tree, path, source, |section| edit_new(section, &mut trunk, &realm, &urls))?;
     Some((trunk, secrets))
 }
 

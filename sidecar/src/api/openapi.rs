@@ -65,7 +65,7 @@ fn complete(mut document: OpenApi) -> OpenApi {
 
 /// Whether an operation that is no `GET` changes the configuration through the writer.
 fn writes(operation: &Operation) -> bool {
-    !["explain", "reload"].contains(&operation_tag(operation).as_str())
+    !["explain", "reload", "webhooks", "webhook-deliveries"].contains(&operation_tag(operation).as_str())
 }
 
 fn operation_tag(operation: &Operation) -> String {

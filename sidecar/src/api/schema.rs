@@ -120,6 +120,7 @@ bodies! {
     RatePlanCreate, rate_plan_new, "A new rate plan.";
     RatePlanPatch, rate_plan, "What may be said about a rate plan. What is left out stays as it is.";
     RatePlanChoice, rate_plan_choice, "The rate plan that somebody's calls go by.";
+    ReplayBody, replay, "Which deliveries are sent again.";
     VoiceApplicationBody, application, "What may be said about a voice application. What is left out stays as it is.";
 }
 
@@ -147,8 +148,8 @@ mod tests {
     use super::fields::*;
     use super::*;
     use crate::api::{
-        accounts, applications, credentials, explain, ip_acls, origination_uris, rate_payers, rate_plans,
-        tokens, trunks,
+        accounts, applications, credentials, deliveries, explain, ip_acls, origination_uris, rate_payers,
+        rate_plans, tokens, trunks,
     };
     use crate::domain::{Account, Limits, ManagedBy, Scope, Stamp, Token};
     use crate::edit::application::Rules;
@@ -213,19 +214,20 @@ mod tests {
             (account(), asked(|s| accounts::edit(s, &mut account_of))),
             (token_new(), asked(|s| drop(tokens::edit_new(s)))),
             (token(), asked(|s| tokens::edit(s, &mut token_of))),
-            (trunk_new(), asked(|s| drop(trunks::edit_new(s, &mut trunk(Kind::Trunk), "r", urls)))),
-            (super::fields::trunk(), asked(|s| drop(trunks::edit(s, &mut trunk(Kind::Trunk), urls)))),
+            (trunk_new(), asked(|s| drop(trunks::edit_new(s, &mut trunk(Kind::Trunk), "r", &urls)))),
+            (super::fields::trunk(), asked(|s| drop(trunks::edit(s, &mut trunk(Kind::Trunk), &urls)))),
             (credential_new(), asked(|s| drop(credentials::edit(s, None, "r")))),
             (question(), asked(|s| drop(explain::read(s)))),
             (rate_plan_new(), asked(|s| rate_plans::edit_new(s, &mut plan))),
             (rate_plan(), asked(|s| rate_plans::edit(s, &mut plan))),
             (rate_plan_choice(), asked(|s| drop(rate_payers::choice(s)))),
+            (replay(), asked(|s| drop(deliveries::Asked::read(s)))),
             (ip_acl_new(), asked(|s| drop(ip_acls::edit(s, None)))),
             (ip_acl(), asked(|s| drop(ip_acls::edit(s, Some(acl))))),
             (origination_uri_new(), asked(|s| drop(origination_uris::edit(s, None)))),
             (
                 application(),
-                asked(|s| drop(applications::edit(s, &mut trunk(Kind::Application), rules, urls))),
+                asked(|s| drop(applications::edit(s, &mut trunk(Kind::Application), rules, &urls))),
             ),
         ] {
             assert_eq!(described(fields), read);

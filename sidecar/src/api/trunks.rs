@@ -20,7 +20,7 @@ use super::view::{Credential, Trunk};
 use super::{Api, trouble};
 use crate::change::Change;
 use crate::domain::{self, ManagedBy};
-use crate::edit::{self, parts::Passwords, trunk::Key};
+use crate::edit::{self, parts::Passwords, webhook::Key};
 use crate::input::problem::Broken;
 use crate::input::rules;
 use crate::input::section::{Given, Section};
@@ -32,8 +32,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, update, remove))
 }
 
-const READ_ONLY: [&str; 6] =
-    ["trunkId", "trunkDomain", "managedBy", "createdAt", "updatedAt", "configRevision"];
+const READ_ONLY: [&str; 7] =
+    ["trunkId", "trunkDomain", "webhookPublicKey", "managedBy", "createdAt", "updatedAt", "configRevision"];
 
 /// A trunk that was just made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -71,7 +71,7 @@ pub(super) fn edit_new(
     section: &Section<'_>,
     trunk: &mut domain::Trunk,
     realm: &str,
-    urls: UrlRules,
+    urls: &UrlRules,
 ) -> Secrets {
     let webhook = edit_own(section, trunk, urls);
     let passwords = edit::parts::lists(section, trunk, Some(realm), Passwords::Made);
@@ -79,17 +79,17 @@ pub(super) fn edit_new(
 }
 
 /// What a body may say about a trunk that is there.
-pub(super) fn edit(section: &Section<'_>, trunk: &mut domain::Trunk, urls: UrlRules) -> Secrets {
+pub(super) fn edit(section: &Section<'_>, trunk: &mut domain::Trunk, urls: &UrlRules) -> Secrets {
     let apart = Broken::new("not_here", "is changed under a path of its own below the trunk's");
     section.refuse(&domain::PARTS, &apart);
     Secrets { webhook: edit_own(section, trunk, urls), passwords: Vec::new() }
 }
 
-fn edit_own(section: &Section<'_>, trunk: &mut domain::Trunk, urls: UrlRules) -> Option<WebhookSecret> {
+fn edit_own(section: &Section<'_>, trunk: &mut domain::Trunk, urls: &UrlRules) -> Option<WebhookSecret> {
     section.read_only(&READ_ONLY);
     edit_owner(section, trunk);
     edit::trunk::trunk(section, trunk);
-    edit::trunk::webhook(section, trunk, urls, Key::Made)
+    edit::webhook::webhook(section, trunk, urls, Key::Made)
 }
 
 /// `accountId`, of a trunk or an application.
@@ -146,7 +146,7 @@ async fn create(State(api): State<Api>, ask: Ask, body: Body) -> Answer {
     let (wait, ()) = ask.wait(|_| ())?;
     let mut trunk = edit::trunk::new(Uuid::now_v7().to_string(), Kind::Trunk, ManagedBy::Api);
     let (realm, urls) = (api.names.trunk_domain(&trunk.id), api.url_rules());
-    let secrets = body.parse()?.read(|section| edit_new(section, &mut trunk, &realm, urls))?;
+    let secrets = body.parse()?.read(|section| edit_new(section, &mut trunk, &realm, &urls))?;
     let turn = api.turn(&ask, &body.bytes, wait).await?;
     owner::settle(&api, &turn, &ask.holder, &mut trunk, None).await?;
     turn.session.settle(&mut trunk, None);
@@ -176,7 +176,7 @@ async fn update(State(api): State<Api>, Path(id): Path<String>, ask: Ask, body: 
     ask.conditions.check(&etag(&now))?;
     let mut after = now.clone();
     let urls = api.url_rules();
-    let secrets = said.read(|section| edit(section, &mut after, urls))?;
+    let secrets = said.read(|section| edit(section, &mut after, &urls))?;
     owner::settle(&api, &turn, &ask.holder, &mut after, Some(&now)).await?;
     turn.session.settle(&mut after, Some(&now));
     let (object, tag) = (NewTrunk::new(&api, &after, &secrets), etag(&after));

@@ -163,10 +163,21 @@ impl Turn<'_> {
                 changes: draft.changes,
                 idempotency: repeatable.map(record),
             };
+            let hooked = hooked(&write.changes);
             commit(api, session, write, draft.revoked).await.map_err(|error| failed(api, error))?;
+            api.wakes.changed(hooked);
         }
         Ok(respond(api, draft.status, kept, wait).await)
     }
+}
+
+/// Those trunks and applications among what changes that have a webhook.
+fn hooked(changes: &[Change]) -> Vec<String> {
+    let hooked = |change: &Change| match change {
+        Change::PutTrunk(trunk) if trunk.webhook.is_some() => Some(trunk.id.clone()),
+        _ => None,
+    };
+    changes.iter().filter_map(hooked).collect()
 }
 
 /// Commits, and forgets revoked tokens even if nobody waits any more.

@@ -2,6 +2,7 @@
 
 mod application;
 mod trunk;
+mod webhook;
 
 use serde::Serialize;
 use utoipa::ToSchema;

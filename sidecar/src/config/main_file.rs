@@ -2,7 +2,7 @@
 //!
 //! Each part's settings are built here, so the parts themselves know nothing of files.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -82,7 +82,7 @@ pub(super) fn read(top: Section<'_>) -> MainFile {
 impl MainFile {
     /// What a webhook URL may look like; the strict rules if the file's own could not be read.
     pub(super) fn webhook_rules(&self) -> UrlRules {
-        self.webhooks.as_ref().map(|settings| settings.url).unwrap_or_default()
+        self.webhooks.as_ref().map(|settings| settings.url.clone()).unwrap_or_default()
     }
 
     /// How many trunks, accounts and gateways fit.
@@ -149,7 +149,10 @@ fn webhooks(section: Section<'_>) -> Option<webhook::Settings> {
     let connect = section.integer("connect_timeout_ms", 100..=60_000);
     let attempt = section.integer("attempt_timeout_ms", 100..=60_000);
     let concurrency = section.integer("endpoint_concurrency", 1..=256);
+    let allowed = section.set_of_texts("allowed_networks", rules::network);
+    let dns_servers = section.set_of_texts("dns_servers", dns_server);
     let url = UrlRules {
+        allowed: allowed.unwrap_or_default(),
         allow_private: section.flag("dangerous_allow_private_addresses", false),
         allow_http: section.flag("dangerous_allow_http", false),
     };
@@ -164,8 +167,15 @@ fn webhooks(section: Section<'_>) -> Option<webhook::Settings> {
         connect_timeout: Duration::from_millis(connect?),
         attempt_timeout: Duration::from_millis(attempt?),
         endpoint_concurrency: concurrency? as usize,
+        dns_servers: dns_servers?,
         url,
     })
+}
+
+/// An address of a name server, with its port if that is not 53.
+fn dns_server(text: &str) -> Result<SocketAddr, &'static str> {
+    let plain = || text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
+    text.parse().or_else(|_| plain()).map_err(|_| "must be an address, with its port if that is not 53")
 }
 
 fn log(section: Section<'_>) -> Option<logging::Settings> {

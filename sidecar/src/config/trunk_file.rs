@@ -14,7 +14,7 @@ use crate::domain::{Account, Limits, ManagedBy, Stamp, Trunk};
 use crate::edit;
 use crate::edit::application::Rules;
 use crate::edit::parts::Passwords;
-use crate::edit::trunk::Key;
+use crate::edit::webhook::Key;
 use crate::input::problem::Problems;
 use crate::input::rules;
 use crate::input::section::Section;
@@ -144,7 +144,7 @@ impl<'p> Files<'p> {
         let mut trunk = edit::trunk::new(id.clone().unwrap_or_default(), Kind::Trunk, ManagedBy::File);
         trunk.account = account;
         edit::trunk::trunk(&section, &mut trunk);
-        edit::trunk::webhook(&section, &mut trunk, self.context.webhook_rules, Key::Written);
+        edit::webhook::webhook(&section, &mut trunk, &self.context.webhook_rules, Key::Written);
         edit::parts::lists(&section, &mut trunk, realm.as_deref(), Passwords::Written);
         section.finish();
         if let Some(id) = id {
@@ -166,7 +166,7 @@ impl<'p> Files<'p> {
             allow_private: self.context.allow_private_sources,
         };
         edit::application::written(&section, &mut app, rules);
-        edit::trunk::webhook(&section, &mut app, self.context.webhook_rules, Key::Written);
+        edit::webhook::webhook(&section, &mut app, &self.context.webhook_rules, Key::Written);
         if let Some(user) = app.inbound_user {
             match self.inbound_users.get(&user) {
                 Some(first) => section

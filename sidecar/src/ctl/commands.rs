@@ -4,6 +4,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
 use super::resource::{Field, Kind, RESOURCES, Resource};
+use super::webhooks;
 
 /// Where the daemon is if nothing is said.
 pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:8080";
@@ -42,6 +43,7 @@ pub(super) fn cli() -> Command {
         )
         .subcommand(calls())
         .subcommand(explain())
+        .subcommands(webhooks::commands())
         .subcommand(
             Command::new("reload")
                 .about("Read the configuration files anew, and say what changes")
@@ -55,7 +57,7 @@ pub(super) fn cli() -> Command {
         )
 }
 
-fn switch(name: &'static str, help: &'static str) -> Arg {
+pub(super) fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
@@ -147,7 +149,7 @@ fn with_import(command: Command) -> Command {
     )
 }
 
-fn number(name: &'static str, help: &'static str) -> Arg {
+pub(super) fn number(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name("N").value_parser(value_parser!(u64)).help(help)
 }
 

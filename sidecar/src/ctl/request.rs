@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Failure;
 use super::resource::{Field, Kind, Resource};
+use super::webhooks;
 
 /// What is shown of the answer.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub(super) enum Shape {
     Csv,
     /// Rates of a plan.
     Rates,
+    /// Deliveries.
+    Deliveries,
     /// What is live.
     Live,
     /// What a reload changes.
@@ -44,7 +47,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    fn get(path: impl Into<String>, shape: Shape) -> Request {
+    pub(super) fn get(path: impl Into<String>, shape: Shape) -> Request {
         Request {
             method: Method::GET,
             path: path.into(),
@@ -56,7 +59,7 @@ impl Request {
         }
     }
 
-    fn post(path: impl Into<String>, body: Option<Value>, shape: Shape) -> Request {
+    pub(super) fn post(path: impl Into<String>, body: Option<Value>, shape: Shape) -> Request {
         Request { method: Method::POST, body, ..Request::get(path, shape) }
     }
 
@@ -65,6 +68,9 @@ impl Request {
         if let Some(resource) = Resource::named(name) {
             let (verb, typed) = chosen.subcommand().unwrap_or(("", chosen));
             return of_resource(resource, verb, typed);
+        }
+        if let Some(request) = webhooks::read(name, chosen) {
+            return request;
         }
         let text = |id: &str| chosen.get_one::<String>(id).cloned();
         Ok(match name {
@@ -169,7 +175,7 @@ fn of_rates(verb: &str, one: &impl Fn() -> String, typed: &ArgMatches) -> Option
     }
 }
 
-fn paging(typed: &ArgMatches, request: &mut Request) {
+pub(super) fn paging(typed: &ArgMatches, request: &mut Request) {
     for name in ["limit", "offset"] {
         request.query.extend(typed.get_one::<u64>(name).map(|value| (name, value.to_string())));
     }

@@ -89,6 +89,12 @@ const CALLS: Field =
     field("concurrentCallsLimit", "calls", Kind::NumberOrNone, "Calls at the same time; 0 admits none");
 const WEBHOOK: Field = field("webhookUrl", "webhook", Kind::TextOrNone, "Where its events are sent");
 const METHOD: Field = field("webhookMethod", "webhook-method", Kind::Text, "POST or GET");
+const FALLBACK: Field =
+    field("webhookFallbackUrl", "webhook-fallback", Kind::TextOrNone, "Where events go that it did not take");
+const EVENTS: Field =
+    field("webhookEvents", "webhook-events", Kind::TextsOrNone, "Which events are sent, such as call.hangup");
+const ED25519: Field =
+    field("webhookEd25519", "webhook-ed25519", Kind::Flag, "true makes an Ed25519 key that signs events too");
 const GATEWAYS: &str = "A gateway as JSON, such as '{\"uri\":\"sip:192.0.2.10\"}'; repeat it for more";
 
 /// All of them.
@@ -149,7 +155,10 @@ pub(super) const RESOURCES: &[Resource] = &[
             field("secure", "secure", Kind::Flag, "Takes calls over TLS only"),
             field("failoverCodes", "failover", Kind::NumbersOrNone, "Answers that try the next gateway"),
             WEBHOOK,
+            FALLBACK,
             METHOD,
+            EVENTS,
+            ED25519,
             at_creation(
                 "ipAcls",
                 "ip-acl",
@@ -261,7 +270,10 @@ pub(super) const RESOURCES: &[Resource] = &[
             CALLS,
             field("originationUris", "origination-uri", Kind::Objects, GATEWAYS),
             WEBHOOK,
+            FALLBACK,
             METHOD,
+            EVENTS,
+            ED25519,
         ],
         columns: &[
             ("applicationId", "APPLICATION"),

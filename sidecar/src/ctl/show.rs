@@ -6,6 +6,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Map, Value};
 
 use super::request::{Request, Shape};
+use super::webhooks;
 
 /// Columns of calls.
 const CALLS: &[(&str, &str)] = &[
@@ -50,6 +51,7 @@ pub(super) fn show(request: &Request, answer: &Value) {
         Shape::List(resource) => list(answer, resource.columns),
         Shape::Calls | Shape::Csv => list(answer, CALLS),
         Shape::Rates => list(answer, RATES),
+        Shape::Deliveries => list(answer, webhooks::COLUMNS),
         Shape::Object => object(answer),
         Shape::Gone => println!("deleted"),
         Shape::Live => live(answer),

@@ -116,6 +116,9 @@ pub fn trunk(trunk: &Trunk) -> Fields {
         "originationUris": gateways.collect::<Vec<_>>(),
         "webhookUrl": trunk.webhook.as_ref().map(|webhook| &webhook.url),
         "webhookMethod": trunk.webhook.as_ref().map(|webhook| webhook.method.name()),
+        "webhookEvents": trunk.webhook.as_ref().map(|webhook| webhook.events.names()),
+        "webhookFallbackUrl": trunk.webhook.as_ref().and_then(|webhook| webhook.fallback_url.as_ref()),
+        "webhookPublicKey": trunk.webhook.as_ref().and_then(|webhook| Some(webhook.signing_key.as_ref()?.public())),
         "managedBy": trunk.managed_by.name(),
     });
     fields(own, trunk.limits)

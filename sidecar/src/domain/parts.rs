@@ -1,4 +1,4 @@
-//! What lies below a trunk: networks, digest users, gateways, the webhook.
+//! What lies below a trunk: networks, digest users, gateways.
 //!
 //! Each has an id of its own and is known within its trunk by one natural key too: network, user name, URI.
 
@@ -8,7 +8,6 @@ use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::Stamp;
-use crate::secret::WebhookSecret;
 
 /// One entry of a trunk's address list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,40 +91,6 @@ impl Transport {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
             Transport::Tls => "tls",
-        }
-    }
-}
-
-/// Where a trunk's events are sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Webhook {
-    /// Checked when it was set; the address is checked again at each connect.
-    pub url: String,
-    /// How.
-    pub method: WebhookMethod,
-    /// Signs every event.
-    pub secret: WebhookSecret,
-}
-
-/// The HTTP method of a webhook.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WebhookMethod {
-    /// The event is the body.
-    #[default]
-    Post,
-    /// The event's fields are the query.
-    Get,
-}
-
-impl WebhookMethod {
-    /// Every one.
-    pub const ALL: [WebhookMethod; 2] = [WebhookMethod::Post, WebhookMethod::Get];
-
-    /// As it stands in the request line, in the API and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            WebhookMethod::Post => "POST",
-            WebhookMethod::Get => "GET",
         }
     }
 }

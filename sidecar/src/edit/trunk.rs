@@ -1,14 +1,11 @@
-//! A trunk's own fields, and the webhook, which applications have too.
+//! A trunk's own fields.
 
 use trunk_admission::model::{AuthMode, Kind};
 
 use super::limits;
-use crate::domain::{Limits, ManagedBy, Stamp, Transport, Trunk, Webhook, WebhookMethod};
-use crate::input::problem::Broken;
+use crate::domain::{Limits, ManagedBy, Stamp, Transport, Trunk};
 use crate::input::rules;
-use crate::input::section::{Given, Section};
-use crate::secret::WebhookSecret;
-use crate::webhook::UrlRules;
+use crate::input::section::Section;
 
 /// What a trunk may do that names no limits.
 pub(crate) const DEFAULT_LIMITS: Limits =
@@ -70,66 +67,4 @@ pub(crate) fn trunk(section: &Section<'_>, trunk: &mut Trunk) {
         Some(codes.into_iter().map(|code| code as u16).collect())
     });
     trunk.failover_codes = codes.over(trunk.failover_codes.take());
-}
-
-/// Where a webhook's signing key comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
-    /// It is written beside the URL.
-    Written,
-    /// The first URL brings a new one.
-    Made,
-}
-
-/// What a table says about the webhook; a new signing key, to be shown once.
-pub(crate) fn webhook(
-    section: &Section<'_>,
-    trunk: &mut Trunk,
-    rules: UrlRules,
-    key: Key,
-) -> Option<WebhookSecret> {
-    let url = section.given("webhookUrl", |section, key| {
-        section.parsed(key, |text| rules.check(text).map_err(|rule| Broken::new("invalid_webhook_url", rule)))
-    });
-    let method = section.parsed("webhookMethod", rules::webhook_method);
-    let written = match key {
-        Key::Written => section.parsed("webhookSecret", rules::webhook_secret),
-        Key::Made => None,
-    };
-    if key == Key::Written {
-        match (section.has("webhookUrl"), section.has("webhookSecret")) {
-            (true, false) => {
-                section.problem("webhookSecret", Broken::new("required", "is required with webhookUrl"))
-            }
-            (false, true) => {
-                section.problem("webhookUrl", Broken::new("required", "is required with webhookSecret"))
-            }
-            _ => {}
-        }
-    }
-    let mut made = None;
-    match url {
-        Given::Absent => {}
-        Given::Null => trunk.webhook = None,
-        Given::Value(url) => {
-            let (known_method, known_secret) =
-                trunk.webhook.take().map(|webhook| (webhook.method, webhook.secret)).unzip();
-            let secret = written.or(known_secret).unwrap_or_else(|| {
-                // An unsigned event could be anybody's.
-                let secret = WebhookSecret::random();
-                made = Some(secret.clone());
-                secret
-            });
-            let method = known_method.unwrap_or(WebhookMethod::default());
-            trunk.webhook = Some(Webhook { url, method, secret });
-        }
-    }
-    match (&mut trunk.webhook, method) {
-        (Some(webhook), Some(method)) => webhook.method = method,
-        (None, Some(_)) if !section.has("webhookUrl") => {
-            section.problem("webhookUrl", Broken::new("required", "is required with webhookMethod"));
-        }
-        _ => {}
-    }
-    made
 }

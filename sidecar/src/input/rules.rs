@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::problem::Broken;
 use crate::domain::{Transport, WebhookMethod, auth_mode_from_name};
-use crate::secret::WebhookSecret;
+use crate::secret::{SigningKey, WebhookSecret};
 use crate::special;
 
 /// Longest text for people, in characters.
@@ -123,6 +123,11 @@ pub(crate) fn transport(text: &str) -> Result<Transport, Broken> {
 pub(crate) fn webhook_method(text: &str) -> Result<WebhookMethod, Broken> {
     let broken = || Broken::new("invalid_webhook_method", "must be POST or GET");
     WebhookMethod::ALL.into_iter().find(|method| method.name() == text).ok_or_else(broken)
+}
+
+/// The key of a webhook's second signature. The rule never repeats it.
+pub(crate) fn signing_key(text: &str) -> Result<SigningKey, Broken> {
+    SigningKey::parse(text).map_err(|error| Broken::new("invalid_signing_key", error.to_string()))
 }
 
 /// A webhook's signing key. The rule never repeats it.

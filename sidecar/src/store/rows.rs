@@ -5,8 +5,7 @@
 use uuid::Uuid;
 
 use crate::call::Report;
-use crate::domain::{Account, Millis, Node, Trunk};
-use crate::secret::WebhookSecret;
+use crate::domain::{Account, Millis, Node, Trunk, Webhook};
 
 /// The configuration at one revision, with the places of its things in shared memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,10 +93,8 @@ pub struct EndpointId(pub i64);
 /// What an endpoint has to be sent now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Due {
-    /// Where to.
-    pub url: String,
-    /// Signed with.
-    pub secret: WebhookSecret,
+    /// Where to, how, and what signs it.
+    pub webhook: Webhook,
     /// Deliveries whose time has come, oldest first, at most as many as asked for.
     pub deliveries: Vec<Delivery>,
     /// When the next one comes that is not due yet or has to wait for another of its call; `None` if none is left.
@@ -126,6 +123,8 @@ pub struct AttemptRecord {
     pub delivery: i64,
     /// The endpoint.
     pub endpoint: EndpointId,
+    /// Which of its receivers was asked.
+    pub target: Target,
     /// Which attempt, from 1.
     pub number: u32,
     /// When it began.
@@ -144,9 +143,30 @@ pub struct AttemptRecord {
     pub then: Then,
 }
 
+/// The receivers of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The URL.
+    Url,
+    /// Its fallback.
+    Fallback,
+}
+
+impl Target {
+    /// As the attempt log has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Target::Url => "url",
+            Target::Fallback => "fallback",
+        }
+    }
+}
+
 /// What happens with a delivery after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
+    /// The attempt goes on, with the fallback.
+    GoOn,
     /// It is done.
     Delivered,
     /// Try again at this time.

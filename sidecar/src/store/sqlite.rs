@@ -8,6 +8,7 @@ mod call_list;
 mod calls;
 mod commit;
 mod configuration;
+mod deliveries;
 mod forget;
 mod ingest;
 mod kamailio;
@@ -31,9 +32,9 @@ use trunk_admission::model::Table;
 use uuid::Uuid;
 
 use super::{
-    Answer, AttemptRecord, AuditFilter, Backlog, Batch, CallCursor, CallFilter, CallPage, CallSums,
-    CallsFound, Committed, Due, EndpointId, Listed, Managed, Orphan, Page, Placed, PlacedTrunk, Recent,
-    Snapshot, Store, StoreError, Terms, TrunkFilter, Write, Written,
+    Answer, AuditFilter, Backlog, Batch, CallCursor, CallFilter, CallPage, CallSums, CallsFound, Committed,
+    Listed, Managed, Orphan, Page, Placed, PlacedTrunk, Recent, Snapshot, Store, StoreError, Terms,
+    TrunkFilter, Write, Written,
 };
 use crate::call::Call;
 use crate::cost::Rate;
@@ -264,18 +265,6 @@ impl Store for SqliteStore {
 
     fn recent_calls(&self, filter: CallFilter, since_ms: Millis, limit: u32) -> Answer<'_, Recent> {
         self.read(move |db| calls::recent(db, &filter, since_ms, limit))
-    }
-
-    fn endpoints_with_work(&self) -> Answer<'_, Vec<EndpointId>> {
-        self.read(outbox::endpoints_with_work)
-    }
-
-    fn due(&self, endpoint: EndpointId, now_ms: Millis, limit: usize) -> Answer<'_, Option<Due>> {
-        self.read(move |db| outbox::due(db, endpoint, now_ms, limit))
-    }
-
-    fn record(&self, attempt: AttemptRecord) -> Answer<'_, ()> {
-        self.run(move |db| outbox::record(db, &attempt))
     }
 
     fn backlog(&self) -> Answer<'_, Backlog> {

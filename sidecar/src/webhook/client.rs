@@ -4,6 +4,7 @@
 //! outlives the rules it was opened under.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,8 @@ use super::resolver::GuardedResolver;
 
 /// How much of an answer's body is read and kept, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 16 << 10;
+/// Longest URL of a request: one that was set, and the fields of an event after it.
+const MAX_REQUEST_URL_BYTES: usize = 64 << 10;
 /// Connections kept open for one host.
 const MAX_IDLE_PER_HOST: usize = 2;
 /// How long they are kept.
@@ -26,17 +29,17 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One signed event on its way.
 #[derive(Clone, Debug)]
-pub struct Request<'a> {
+pub struct Request {
     /// Where to.
-    pub url: &'a str,
+    pub url: String,
     /// `webhook-id`.
-    pub event_id: &'a str,
+    pub event_id: String,
     /// `webhook-timestamp`.
     pub timestamp_s: i64,
     /// `webhook-signature`.
     pub signature: String,
-    /// The exact bytes that were signed.
-    pub body: String,
+    /// The body of a POST, the exact bytes that were signed; `None` is a GET, whose query was.
+    pub body: Option<String>,
 }
 
 /// What came back.
@@ -87,11 +90,11 @@ impl SendError {
 /// Whoever can carry a request: the client below, or a test's stand-in for the network.
 pub trait Transport: Send + Sync + 'static {
     /// Sends one event and reads the answer, all within the attempt's time.
-    fn post<'a>(&'a self, request: Request<'a>) -> Posting<'a>;
+    fn send(&self, request: Request) -> Sending<'_>;
 }
 
 /// A request under way.
-pub type Posting<'a> = Pin<Box<dyn Future<Output = Result<Answer, SendError>> + Send + 'a>>;
+pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<Answer, SendError>> + Send + 'a>>;
 
 /// The client for the settings in force.
 #[derive(Debug)]
@@ -100,7 +103,7 @@ pub struct Clients {
     built: Mutex<Option<(Key, Client)>>,
 }
 
-type Key = (Duration, UrlRules);
+type Key = (Duration, UrlRules, Vec<SocketAddr>);
 
 impl Clients {
     /// Builds clients as `settings` says, when they are needed.
@@ -117,24 +120,25 @@ impl Clients {
         self.client(&settings).map(drop)
     }
 
-    async fn send(&self, request: Request<'_>) -> Result<Answer, SendError> {
+    async fn exchange(&self, request: Request) -> Result<Answer, SendError> {
         let settings = self.settings.borrow().clone();
-        let rules = settings.url;
+        let rules = &settings.url;
         // The rules may have become stricter since the URL was stored.
-        let url = rules.check(request.url).map_err(SendError::Url)?;
+        let url = rules.check(&request.url, MAX_REQUEST_URL_BYTES).map_err(SendError::Url)?;
         let url = Url::parse(&url).map_err(|error| SendError::Url(error.to_string()))?;
         rules.check_host(&url)?;
         let client = self.client(&settings)?;
 
         let deadline = Instant::now() + settings.attempt_timeout;
-        let sending = client
-            .post(url)
-            .header(CONTENT_TYPE, "application/json")
+        let building = match request.body {
+            Some(body) => client.post(url).header(CONTENT_TYPE, "application/json").body(body),
+            None => client.get(url),
+        };
+        let sending = building
             .header(USER_AGENT, concat!("trunkd/", env!("CARGO_PKG_VERSION")))
             .header("webhook-id", request.event_id)
             .header("webhook-timestamp", request.timestamp_s)
             .header("webhook-signature", request.signature)
-            .body(request.body)
             .send();
         let response = match timeout_at(deadline, sending).await {
             Err(_) => return Err(SendError::TimedOut(settings.attempt_timeout)),
@@ -149,37 +153,39 @@ impl Clients {
     }
 
     fn client(&self, settings: &Settings) -> Result<Client, SendError> {
-        let key = (settings.connect_timeout, settings.url);
+        let key = (settings.connect_timeout, settings.url.clone(), settings.dns_servers.clone());
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, client)) = &*built
             && *known == key
         {
             return Ok(client.clone());
         }
-        let client = build(key).map_err(|error| SendError::Broken(chain(&error)))?;
+        let client = build(&key)?;
         *built = Some((key, client.clone()));
         Ok(client)
     }
 }
 
 impl Transport for Clients {
-    fn post<'a>(&'a self, request: Request<'a>) -> Posting<'a> {
-        Box::pin(self.send(request))
+    fn send(&self, request: Request) -> Sending<'_> {
+        Box::pin(self.exchange(request))
     }
 }
 
-fn build((connect_timeout, rules): Key) -> reqwest::Result<Client> {
+fn build((connect_timeout, rules, dns_servers): &Key) -> Result<Client, SendError> {
     // The first call wins; a provider that is there already serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .dns_resolver(Arc::new(GuardedResolver { rules }))
+    let resolver = GuardedResolver::new(rules.clone(), dns_servers);
+    let resolver = resolver.map_err(|error| SendError::Connect(format!("cannot look names up: {error}")))?;
+    let builder = Client::builder()
+        .dns_resolver(Arc::new(resolver))
         .redirect(redirect::Policy::none())
         .no_proxy()
         .https_only(!rules.allow_http)
-        .connect_timeout(connect_timeout)
+        .connect_timeout(*connect_timeout)
         .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .build()
+        .pool_idle_timeout(IDLE_TIMEOUT);
+    builder.build().map_err(|error| SendError::Broken(chain(&error)))
 }
 
 /// The beginning of the body, and why not all of it.

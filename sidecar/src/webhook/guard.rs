@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use url::{Host, Url};
 
 use crate::special::is_public;
@@ -14,8 +15,10 @@ use crate::special::is_public;
 pub const MAX_URL_BYTES: usize = 500;
 
 /// What a webhook URL may be. The default is strict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UrlRules {
+    /// Networks that may be sent to although they are not public: the operator's own receivers.
+    pub allowed: Vec<IpNet>,
     /// Development only: special addresses are as good as others.
     pub allow_private: bool,
     /// Development only: `http:` is as good as `https:`.
@@ -28,10 +31,10 @@ pub struct UrlRules {
 pub struct Denied(pub IpAddr);
 
 impl UrlRules {
-    /// Checks a URL when it is set, and returns it in normal form.
-    pub fn check(self, text: &str) -> Result<String, String> {
-        if text.len() > MAX_URL_BYTES {
-            return Err(format!("must be at most {MAX_URL_BYTES} bytes"));
+    /// Checks a URL of at most so many bytes, when it is set and again when it is sent to, and returns it in normal form.
+    pub fn check(&self, text: &str, most_bytes: usize) -> Result<String, String> {
+        if text.len() > most_bytes {
+            return Err(format!("must be at most {most_bytes} bytes"));
         }
         if text.contains(|c: char| c.is_control() || c.is_whitespace() || "\"'`\\<>".contains(c)) {
             return Err("must have no spaces, control characters, quotes or backslashes".into());
@@ -57,7 +60,7 @@ impl UrlRules {
     }
 
     /// Checks a host that is an address, in whatever notation it was written: `Url` has normalised it.
-    pub fn check_host(self, url: &Url) -> Result<(), Denied> {
+    pub fn check_host(&self, url: &Url) -> Result<(), Denied> {
         match url.host() {
             Some(Host::Ipv4(v4)) => self.check_address(IpAddr::V4(v4)),
             Some(Host::Ipv6(v6)) => self.check_address(IpAddr::V6(v6)),
@@ -66,8 +69,9 @@ impl UrlRules {
     }
 
     /// Checks an address just before it is connected to.
-    pub fn check_address(self, address: IpAddr) -> Result<(), Denied> {
-        if self.allow_private || is_public(address) { Ok(()) } else { Err(Denied(address)) }
+    pub fn check_address(&self, address: IpAddr) -> Result<(), Denied> {
+        let allowed = || self.allowed.iter().any(|network| network.contains(&address));
+        if self.allow_private || is_public(address) || allowed() { Ok(()) } else { Err(Denied(address)) }
     }
 }
 
@@ -79,7 +83,7 @@ mod tests {
     fn urls_are_checked_in_every_notation() {
         let strict = UrlRules::default();
         assert_eq!(
-            strict.check("https://hooks.example.com/a?b=c").unwrap(),
+            strict.check("https://hooks.example.com/a?b=c", MAX_URL_BYTES).unwrap(),
             "https://hooks.example.com/a?b=c"
         );
         for bad in [
@@ -103,10 +107,20 @@ mod tests {
             "https://127.0.0.1./",
             "https://①②⑦.⓪.⓪.①/",
         ] {
-            assert!(strict.check(bad).is_err(), "{bad:?}");
+            assert!(strict.check(bad, MAX_URL_BYTES).is_err(), "{bad:?}");
         }
-        let open = UrlRules { allow_private: true, allow_http: true };
-        assert!(open.check("http://127.0.0.1:9000/hook").is_ok());
-        assert!(open.check(&format!("https://h.example/{}", "x".repeat(500))).is_err());
+        let open = UrlRules { allow_private: true, allow_http: true, ..strict.clone() };
+        assert!(open.check("http://127.0.0.1:9000/hook", MAX_URL_BYTES).is_ok());
+        assert!(open.check(&format!("https://h.example/{}", "x".repeat(500)), MAX_URL_BYTES).is_err());
+        let allowed = vec!["10.1.0.0/16".parse().unwrap(), "fd00:1::/32".parse().unwrap()];
+        let listed = UrlRules { allowed, ..strict };
+        for good in ["https://10.1.2.3/", "https://[fd00:1::5]/"] {
+            assert!(listed.check(good, MAX_URL_BYTES).is_ok(), "{good}");
+        }
+        for bad in
+            ["https://10.2.0.1/", "https://[::ffff:10.1.2.3]/", "https://[fd00:2::1]/", "http://10.1.2.3/"]
+        {
+            assert!(listed.check(bad, MAX_URL_BYTES).is_err(), "{bad}");
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! When a failed delivery is tried again: pure arithmetic over a schedule that is data.
 //!
-//! Reads no clock and draws no random number; both come in as arguments.
+//! Reads no clock and draws no random number: how far a wait is spread follows from the event's id.
 
 use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
 
 /// Longest schedule.
 pub const MAX_DELAYS: usize = 64;
@@ -48,6 +50,12 @@ impl Schedule {
         self.0.iter().sum::<Duration>().mul_f64(1.0 - JITTER)
     }
 
+    /// The longest that anything waits, if a receiver asks for it.
+    pub fn longest(&self) -> Duration {
+        let planned = self.0.iter().max().copied().unwrap_or_default().mul_f64(1.0 + JITTER);
+        planned.max(RETRY_AFTER.1)
+    }
+
     /// What follows the failure of attempt number `attempt` (the first is 1). `spread` is uniform in 0..1.
     ///
     /// `Retry-After` only ever makes the wait longer: a receiver may ask for patience, but not for more than its
@@ -59,6 +67,14 @@ impl Schedule {
         let asked = retry_after.map(|asked| asked.clamp(RETRY_AFTER.0, RETRY_AFTER.1)).unwrap_or_default();
         Next::RetryIn(planned.max(asked))
     }
+}
+
+/// Where in the jitter the wait after an attempt lies, uniform in 0..1: the same whenever and wherever it is asked, so that
+/// a schedule can be foretold, and different for each event, so that a backlog does not come back all at once.
+pub fn spread(event_id: &str, attempt: u32) -> f64 {
+    let digest = Sha256::new().chain_update(event_id).chain_update(attempt.to_be_bytes()).finalize();
+    let bits = digest.iter().take(4).fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+    f64::from(bits) / f64::from(u32::MAX)
 }
 
 /// What an HTTP status means for a delivery.
@@ -109,6 +125,19 @@ mod tests {
         }
         assert_eq!(schedule.after(3, None, 0.5), Next::Park);
         assert_eq!(schedule.after(u32::MAX, Some(Duration::from_secs(5)), 0.5), Next::Park);
+    }
+
+    #[test]
+    fn waits_are_spread_evenly_and_the_same_each_time() {
+        let spreads: Vec<_> = (0..10_000).map(|index| spread(&format!("evt_{index}"), index % 12)).collect();
+        assert!(spreads.iter().all(|spread| (0.0..=1.0).contains(spread)));
+        for tenth in 0..10 {
+            let (from, to) = (f64::from(tenth) / 10.0, f64::from(tenth + 1) / 10.0);
+            let count = spreads.iter().filter(|spread| (from..to).contains(*spread)).count();
+            assert!((850..1150).contains(&count), "{count} of 10,000 in {from}..{to}");
+        }
+        assert_eq!(spread("evt_1", 1), spread("evt_1", 1));
+        assert_ne!(spread("evt_1", 1), spread("evt_1", 2));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod live;
 mod rates;
 mod repeat;
 mod trouble;
+mod webhooks;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};

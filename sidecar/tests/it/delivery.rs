@@ -30,7 +30,7 @@ impl Delivering {
         let transport = Arc::new(Clients::new(watched.clone()));
         let clock = Arc::new(SystemClock);
         let dispatcher =
-            Dispatcher::new(watched, transport, Arc::clone(&store), clock, metrics.clone(), wakes.clone());
+            Dispatcher::new(watched, transport, store.clone(), clock, metrics.clone(), wakes.clone());
         let task = dispatcher.run(stop.clone());
         let running = tokio::spawn(async move {
             let _settings = settings;
@@ -211,7 +211,7 @@ async fn an_address_that_is_not_public_is_never_connected_to() {
     let dispatcher = Dispatcher::new(
         watched,
         transport,
-        Arc::clone(&store),
+        store.clone(),
         Arc::new(SystemClock),
         metrics.clone(),
         wakes.clone(),
@@ -224,6 +224,7 @@ async fn an_address_that_is_not_public_is_never_connected_to() {
     stop.cancel();
     running.await.unwrap();
     assert!(receiver.received().is_empty());
+    assert!(attempt_rows(&site).iter().all(|row| row.0 == "denied"));
     let errors: Vec<_> = attempt_rows(&site).into_iter().filter_map(|row| row.2).collect();
     assert!(errors.iter().all(|error| error.contains("is not a public address")), "{errors:?}");
 }

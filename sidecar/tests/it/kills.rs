@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rand::Rng as _;
+use rand::RngExt as _;
 use serde_json::json;
 use trunkd::domain::Trunk;
 use trunkd::store::sqlite::SqliteStore;

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on says where it stopped"
 )]
 
+mod address_tricks;
 mod api;
 mod command;
 mod config;
@@ -16,16 +17,21 @@ mod connections;
 #[cfg(feature = "crash-points")]
 mod crashes;
 mod daemon;
+mod days;
 mod delivery;
 mod disk_full;
+mod hostile_receivers;
 #[cfg(feature = "crash-points")]
 mod ingest_crashes;
+mod isolation;
 mod kamailio_fake;
 mod kamailio_keeper;
 mod kamailio_rows;
 mod kamailio_store;
 mod kills;
 mod lost;
+mod memory_outbox;
+mod name_server;
 mod outbox;
 mod publishing;
 mod receiver;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use trunkd::store::sqlite::SqliteStore;
-use trunkd::store::{AttemptRecord, Due, EndpointId, Store, Then};
+use trunkd::store::{AttemptRecord, Due, EndpointId, Store, Target, Then};
 
 use crate::support::{Site, answered, batch, call_id, copy_as_killed, initiated, trunk_with_webhook};
 
@@ -19,6 +19,7 @@ fn attempt(delivery: i64, number: u32, then: Then) -> AttemptRecord {
     AttemptRecord {
         delivery,
         endpoint: EndpointId(1),
+        target: Target::Url,
         number,
         started_ms: 1000,
         duration_ms: 10,
@@ -92,7 +93,7 @@ async fn later_events_of_a_call_wait_for_earlier_ones_but_not_for_ever() {
         assert_eq!(due.deliveries.len(), 1, "attempt {number}: the answer waits");
         assert_eq!(due.deliveries[0].attempts, number - 1);
         store
-            .record(attempt(due.deliveries[0].id, number, Then::RetryAt(i64::from(number + 1) * 5000)))
+            .record(vec![attempt(due.deliveries[0].id, number, Then::RetryAt(i64::from(number + 1) * 5000))])
             .await
             .unwrap();
     }
@@ -107,9 +108,9 @@ async fn each_end_of_an_attempt_leaves_the_delivery_where_it_belongs() {
     let records = (1..=4).map(|index| initiated(call_id(index), "acme", 100)).collect();
     store.ingest(batch(4, records), 1000).await.unwrap();
     let all: Vec<_> = due(&*store, 1000).await.deliveries.into_iter().map(|delivery| delivery.id).collect();
-    store.record(attempt(all[0], 1, Then::Delivered)).await.unwrap();
-    store.record(attempt(all[1], 1, Then::RetryAt(9000))).await.unwrap();
-    store.record(attempt(all[2], 1, Then::Park)).await.unwrap();
+    store.record(vec![attempt(all[0], 1, Then::Delivered)]).await.unwrap();
+    store.record(vec![attempt(all[1], 1, Then::RetryAt(9000))]).await.unwrap();
+    store.record(vec![attempt(all[2], 1, Then::Park)]).await.unwrap();
     let left = due(&*store, 1000).await;
     assert_eq!(left.deliveries.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [all[3]]);
     assert_eq!(left.next_ms, Some(9000));
@@ -117,7 +118,7 @@ async fn each_end_of_an_attempt_leaves_the_delivery_where_it_belongs() {
     assert_eq!((backlog.pending, backlog.parked), (2, 1));
 
     // 410: nothing more is sent, nothing is lost.
-    store.record(attempt(all[3], 1, Then::Disable)).await.unwrap();
+    store.record(vec![attempt(all[3], 1, Then::Disable)]).await.unwrap();
     assert!(store.due(EndpointId(1), 99_000, 100).await.unwrap().is_none());
     assert!(store.endpoints_with_work().await.unwrap().is_empty());
     store.ingest(batch(5, vec![initiated(call_id(5), "acme", 100)]), 1000).await.unwrap();
@@ -129,7 +130,7 @@ async fn each_end_of_an_attempt_leaves_the_delivery_where_it_belongs() {
     site.write("a.toml", &trunk_with_webhook("acme", "https://hooks.example.com/new"));
     let store = site.store().await;
     let back = due(&*store, 99_000).await;
-    assert_eq!((back.url.as_str(), back.deliveries.len()), ("https://hooks.example.com/new", 3));
+    assert_eq!((back.webhook.url.as_str(), back.deliveries.len()), ("https://hooks.example.com/new", 3));
 }
 
 #[tokio::test]

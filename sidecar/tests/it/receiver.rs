@@ -2,13 +2,14 @@
 //! code with the product: HMAC written out from RFC 2104.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::any;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
@@ -19,6 +20,8 @@ use crate::support::SECRET;
 /// What came.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
+    pub(crate) at: Instant,
+    pub(crate) query: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -36,12 +39,30 @@ impl Received {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Whether the signature is good for what came.
+    /// Whether the signature is good for what came, and the only one.
     pub(crate) fn verified(&self) -> bool {
-        let key = STANDARD.decode(SECRET.strip_prefix("whsec_").unwrap()).unwrap();
+        self.header("webhook-signature") == self.signature_of(SECRET)
+    }
+
+    /// Whether one of the signatures is of this secret.
+    pub(crate) fn verified_by(&self, secret: &str) -> bool {
+        let wanted = self.signature_of(secret);
+        self.header("webhook-signature").split(' ').any(|signature| signature == wanted)
+    }
+
+    fn signature_of(&self, secret: &str) -> String {
+        let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
+        format!("v1,{}", STANDARD.encode(hmac_sha256(&key, &self.signed())))
+    }
+
+    /// The bytes that every signature is over: of a POST the body, of a GET the query.
+    pub(crate) fn signed(&self) -> Vec<u8> {
         let mut signed = format!("{}.{}.", self.id(), self.header("webhook-timestamp")).into_bytes();
-        signed.extend_from_slice(&self.body);
-        self.header("webhook-signature") == format!("v1,{}", STANDARD.encode(hmac_sha256(&key, &signed)))
+        match self.query.as_deref() {
+            Some(query) if self.body.is_empty() => signed.extend_from_slice(query.as_bytes()),
+            _ => signed.extend_from_slice(&self.body),
+        }
+        signed
     }
 }
 
@@ -78,7 +99,7 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let shared = Shared(Arc::new(Mutex::new((Vec::new(), answer))));
-        let router = Router::new().route("/hook", post(take)).with_state(shared.clone());
+        let router = Router::new().route("/hook", any(take)).with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Receiver { url, shared }
     }
@@ -92,10 +113,15 @@ impl Receiver {
     }
 }
 
-async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+async fn take(
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let answer = {
         let mut shared = shared.0.lock().unwrap();
-        shared.0.push(Received { headers, body });
+        shared.0.push(Received { at: Instant::now(), query, headers, body });
         shared.1.clone()
     };
     match answer {

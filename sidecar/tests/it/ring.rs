@@ -80,6 +80,12 @@ pub(crate) fn push_whole_call_of(module: &Instance, call: Uuid, trunk: &str, acc
     let answered =
         BodyOut::Answered(Answered { gateway: &gateway[..], attempts: 2, ring_wall_ms: start + 500 });
     push(module, call, trunk, start + 2_000, answered);
+    push_ended(module, call, trunk, start);
+}
+
+/// The end of an answered call that was judged at `start`: some seven seconds later.
+pub(crate) fn push_ended(module: &Instance, call: Uuid, trunk: &str, start: u64) {
+    let gateway = b"sip:127.0.0.1:5070";
     let ended = BodyOut::Ended(Ended {
         sip_code: 200,
         q850: 16,

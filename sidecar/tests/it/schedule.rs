@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use trunkd::clock::TokioClock;
 use trunkd::metrics::Metrics;
 use trunkd::store::Store;
-use trunkd::webhook::client::{Answer, Posting, Request, Transport};
+use trunkd::webhook::client::{Answer, Request, Sending, Transport};
 use trunkd::webhook::{Dispatcher, Wakes};
 
 use crate::support::{Site, batch, call_id, initiated, trunk_with_webhook};
@@ -24,8 +24,8 @@ struct Trouble {
 }
 
 impl Transport for Trouble {
-    fn post<'a>(&'a self, request: Request<'a>) -> Posting<'a> {
-        let seen = (Instant::now(), request.event_id.to_owned(), request.timestamp_s);
+    fn send(&self, request: Request) -> Sending<'_> {
+        let seen = (Instant::now(), request.event_id, request.timestamp_s);
         self.started.lock().unwrap().push(seen);
         Box::pin(async { Ok(Answer { status: 500, retry_after: None, body: Vec::new(), cut: None }) })
     }
@@ -77,7 +77,7 @@ async fn twelve_attempts_over_days_and_then_the_event_is_parked() {
     let dispatcher = Dispatcher::new(
         watched,
         Arc::clone(&trouble) as Arc<dyn Transport>,
-        Arc::clone(&store),
+        store.clone(),
         clock,
         Metrics::new().unwrap(),
         Wakes::default(),

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use trunk_admission::model::{AuthMode, Kind};
 use trunkd::domain::{
-    Account, Actor, Credential, IpAcl, Limits, ManagedBy, Node, OriginationUri, Stamp, Transport, Trunk,
-    Webhook, WebhookMethod,
+    Account, Actor, Credential, IpAcl, Limits, ManagedBy, Node, OldSecret, OriginationUri, Stamp, Transport,
+    Trunk, Wanted, Webhook, WebhookMethod,
 };
 use trunkd::publish::Capacity;
-use trunkd::secret::{WebhookSecret, ha1};
+use trunkd::secret::{SigningKey, WebhookSecret, ha1};
 use trunkd::store::{Change, Committed, PlacedTrunk, Store, StoreError, Terms, Write};
 use uuid::Uuid;
 
@@ -169,9 +169,15 @@ pub(crate) fn trunk(id: &str, owner: Option<&str>) -> Trunk {
         credentials: vec![credential("bob", "correct horse battery")],
         origination_uris: vec![gateway("sip:192.0.2.9:5070")],
         webhook: Some(Webhook {
-            url: "https://hooks.example.com/x".into(),
+            fallback_url: Some("https://hooks.example.net/y".into()),
             method: WebhookMethod::Get,
-            secret: WebhookSecret::parse(SECRET).unwrap(),
+            events: Wanted::from_names(["call.initiated", "call.hangup"]).unwrap(),
+            old_secret: Some(OldSecret {
+                secret: WebhookSecret::parse("whsec_CCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCC").unwrap(),
+                until_ms: 86_400_000,
+            }),
+            signing_key: SigningKey::parse("whsk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").ok(),
+            ..Webhook::new("https://hooks.example.com/x".into(), WebhookSecret::parse(SECRET).unwrap())
         }),
         managed_by: ManagedBy::Api,
         stamp: Stamp::default(),

@@ -4,6 +4,7 @@ use utoipa::openapi::schema::{OneOfBuilder, Schema, Type};
 use utoipa::openapi::{KnownFormat, SchemaFormat};
 
 use super::{Field, field, flag, label, list, number, object, of, or_null, region, text, words};
+use crate::domain::Wanted;
 use crate::edit::application::MAX_SOURCES;
 use crate::edit::limits::{BURST, CONCURRENT, CPS};
 use crate::edit::parts::{MAX_CREDENTIALS, MAX_IP_ACLS, MAX_ORIGINATION_URIS, PRIORITY, WEIGHT};
@@ -35,15 +36,21 @@ fn limits() -> Vec<Field> {
 }
 
 fn webhook() -> Vec<Field> {
+    let url = || {
+        let url = or_null(Type::String).max_length(Some(MAX_URL_BYTES));
+        url.examples(["https://hooks.example.com/calls"])
+    };
+    let event = of(Type::String).enum_values(Some(Wanted::NAMES)).build();
     vec![
         field(
             "webhookUrl",
             "Where events are sent; null is nowhere. The first one brings a signing key.",
-            or_null(Type::String)
-                .max_length(Some(MAX_URL_BYTES))
-                .examples(["https://hooks.example.com/calls"]),
+            url(),
         ),
+        field("webhookFallbackUrl", "Where an event goes that the URL did not take", url()),
         words("webhookMethod", "How events are sent", &["POST", "GET"]),
+        list("webhookEvents", "Which events are sent; null is all", Wanted::NAMES.len(), true, event),
+        flag("webhookEd25519", "Signs events with an Ed25519 key too; true makes the key, false drops it"),
     ]
 }
 
@@ -215,6 +222,25 @@ pub(in crate::api) fn rate_plan_new() -> Vec<Field> {
 /// Which rate plan somebody's calls go by.
 pub(in crate::api) fn rate_plan_choice() -> Vec<Field> {
     vec![field("ratePlanId", "null is none of its own", label()).required()]
+}
+
+/// Deliveries that are sent again.
+pub(in crate::api) fn replay() -> Vec<Field> {
+    let time = |name, about: &str| {
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        field(name, about, of(Type::String).format(Some(format)))
+    };
+    let uuid = of(Type::String).format(Some(SchemaFormat::Custom("uuid".to_owned())));
+    let id = || label().schema_type(Type::String);
+    vec![
+        field("accountId", "Those of this account's events", id()),
+        field("trunkId", "Those of this trunk's endpoint", id()),
+        field("applicationId", "Those of this voice application's endpoint", id()),
+        words("state", "Where they are; parked if nothing is said", &["delivered", "parked"]),
+        field("callId", "Those of this call", uuid),
+        time("createdFrom", "Of events from this time on"),
+        time("createdBefore", "Of events before this time"),
+    ]
 }
 
 /// A call that somebody asks about.

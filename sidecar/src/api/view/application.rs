@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::trunk::{Gateway, texts};
+use super::webhook::Webhook;
 use crate::api::answer::time;
 use crate::domain;
 
@@ -35,8 +36,8 @@ pub(in crate::api) struct Application {
     cps_burst: Option<u32>,
     /// Where its calls go.
     origination_uris: Vec<Gateway>,
-    webhook_url: Option<String>,
-    webhook_method: Option<&'static str>,
+    #[serde(flatten)]
+    webhook: Webhook,
     /// `api`, or `file`: read-only in the API.
     managed_by: &'static str,
     #[schema(format = DateTime)]
@@ -103,8 +104,7 @@ impl Application {
             cps_limit: app.limits.cps,
             cps_burst: app.limits.cps_burst,
             origination_uris: gateways,
-            webhook_url: app.webhook.as_ref().map(|webhook| webhook.url.clone()),
-            webhook_method: app.webhook.as_ref().map(|webhook| webhook.method.name()),
+            webhook: app.webhook.as_ref().into(),
             managed_by: app.managed_by.name(),
             created_at: time(app.stamp.created_ms),
             updated_at: time(app.stamp.updated_ms),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::webhook::Webhook;
 use crate::api::answer::time;
 use crate::domain;
 
@@ -36,8 +37,8 @@ pub(in crate::api) struct Trunk {
     secure: bool,
     /// SIP answers after which the next gateway is tried; null is the default list.
     failover_codes: Option<Vec<u16>>,
-    webhook_url: Option<String>,
-    webhook_method: Option<&'static str>,
+    #[serde(flatten)]
+    webhook: Webhook,
     /// `api`, or `file`: read-only in the API.
     managed_by: &'static str,
     #[schema(format = DateTime)]
@@ -64,8 +65,7 @@ impl Trunk {
             transport: trunk.transport.name(),
             secure: trunk.secure,
             failover_codes: trunk.failover_codes.clone(),
-            webhook_url: trunk.webhook.as_ref().map(|webhook| webhook.url.clone()),
-            webhook_method: trunk.webhook.as_ref().map(|webhook| webhook.method.name()),
+            webhook: trunk.webhook.as_ref().into(),
             managed_by: trunk.managed_by.name(),
             created_at: time(trunk.stamp.created_ms),
             updated_at: time(trunk.stamp.updated_ms),

@@ -52,6 +52,11 @@ impl<'d> Section<'d> {
         Some(read.collect())
     }
 
+    /// Whether a list is there and has no item.
+    pub(crate) fn is_empty_list(&self, key: &'static str) -> bool {
+        self.list(key).is_some_and(<[Tree]>::is_empty)
+    }
+
     /// Reports a list that is too long.
     pub(crate) fn too_many(&self, key: &str, count: usize, most: usize) {
         let rule = format!("has {count} entries; at most {most} are allowed");

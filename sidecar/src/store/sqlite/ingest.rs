@@ -9,11 +9,12 @@ use std::collections::HashMap;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use uuid::Uuid;
 
+use super::outbox::Owed;
 use super::{calls, outbox, rates, text};
 use crate::call::payload::{EventKind, event_id, render};
 use crate::call::{Call, Report};
 use crate::crash;
-use crate::domain::Millis;
+use crate::domain::{Millis, Wanted};
 use crate::store::{Batch, EndpointId, Orphan, StoreError, Written};
 
 pub(super) fn ring_position(db: &Transaction<'_>, ring_id: u64) -> Result<Option<u64>, StoreError> {
@@ -108,7 +109,7 @@ fn kind_of(report: &Report) -> EventKind {
 struct Writer<'a> {
     db: &'a Transaction<'a>,
     now_ms: Millis,
-    endpoints: HashMap<String, Option<EndpointId>>,
+    endpoints: HashMap<String, Option<(EndpointId, Wanted)>>,
     written: Written,
 }
 
@@ -140,41 +141,25 @@ impl Writer<'_> {
         let Some(position) = inserted else { return Ok(()) };
         calls::save(self.db, call)?;
         self.written.events += 1;
-        match call.trunk.as_deref().map(|trunk| self.endpoint(trunk)).transpose()?.flatten() {
-            Some(endpoint) => self.owe(endpoint, position, call, kind),
-            None => Ok(()),
-        }
-    }
-
-    fn owe(
-        &mut self,
-        endpoint: EndpointId,
-        position: i64,
-        call: &Call,
-        kind: EventKind,
-    ) -> Result<(), StoreError> {
-        let due_ms = outbox::first_due(self.db, endpoint, call.id, kind.sequence(), self.now_ms)?;
-        self.db
-            .prepare_cached(
-                "INSERT INTO deliveries (position, endpoint_id, call_id, sequence, state, attempts, next_attempt_ms)
-                 VALUES (?1, ?2, ?3, ?4, 'pending', 0, ?5)",
-            )?
-            .execute(params![position, endpoint.0, call.id.as_bytes(), kind.sequence(), due_ms])?;
-        if !self.written.endpoints.contains(&endpoint) {
-            self.written.endpoints.push(endpoint);
+        let endpoint = call.trunk.as_deref().map(|trunk| self.endpoint(trunk)).transpose()?.flatten();
+        let Some((endpoint, wanted)) = endpoint else { return Ok(()) };
+        let sequence = kind.sequence();
+        if wanted.has(sequence) {
+            let owed = Owed { endpoint, position, call: call.id, account: call.account.as_deref(), sequence };
+            outbox::owe(self.db, &owed, self.now_ms)?;
+            if !self.written.endpoints.contains(&endpoint) {
+                self.written.endpoints.push(endpoint);
+            }
         }
         Ok(())
     }
 
-    /// Where a trunk's events go, disabled endpoints included: what is born meanwhile is kept for later.
-    fn endpoint(&mut self, trunk: &str) -> Result<Option<EndpointId>, StoreError> {
+    /// Where a trunk's events go.
+    fn endpoint(&mut self, trunk: &str) -> Result<Option<(EndpointId, Wanted)>, StoreError> {
         if let Some(known) = self.endpoints.get(trunk) {
             return Ok(*known);
         }
-        let mut select = self
-            .db
-            .prepare_cached("SELECT endpoint_id FROM endpoints WHERE trunk_id = ?1 AND state != 'removed'")?;
-        let found = select.query_row([trunk], |row| row.get(0).map(EndpointId)).optional()?;
+        let found = outbox::endpoint_of(self.db, trunk)?;
         self.endpoints.insert(trunk.to_owned(), found);
         Ok(found)
     }

@@ -4,8 +4,10 @@
 use rusqlite::Row;
 
 use super::text::{self, damaged, get, get_uuid};
-use crate::domain::{Account, Credential, IpAcl, OriginationUri, Stamp, Trunk, Webhook};
-use crate::secret::WebhookSecret;
+use crate::domain::{
+    Account, Credential, IpAcl, Millis, OldSecret, OriginationUri, Stamp, Trunk, Wanted, Webhook,
+};
+use crate::secret::{SigningKey, WebhookSecret};
 use crate::store::{Placed, PlacedTrunk, StoreError};
 
 pub(super) fn account_of(row: &Row<'_>) -> Result<Placed<Account>, StoreError> {
@@ -94,11 +96,28 @@ pub(super) fn take_gateway(trunk: &mut PlacedTrunk, row: &Row<'_>) -> Result<(),
 }
 
 pub(super) fn take_webhook(trunk: &mut PlacedTrunk, row: &Row<'_>) -> Result<(), StoreError> {
-    let secret: String = get(row, "secret")?;
-    let secret = WebhookSecret::parse(&secret).map_err(|_| StoreError::Damaged("column secret".into()))?;
-    let method = read(row, "method", text::read_method)?;
-    trunk.item.webhook = Some(Webhook { url: get(row, "url")?, method, secret });
+    trunk.item.webhook = Some(webhook_of(row)?);
     Ok(())
+}
+
+/// Errors name the column and never what stands there: these are keys.
+pub(super) fn webhook_of(row: &Row<'_>) -> Result<Webhook, StoreError> {
+    let broken = |column: &str| StoreError::Damaged(format!("column {column}"));
+    let secret = |column: &str, text: &str| WebhookSecret::parse(text).map_err(|_| broken(column));
+    let old: Option<String> = get(row, "old_secret")?;
+    let until_ms: Option<Millis> = get(row, "old_secret_until_ms")?;
+    let old = old.map(|text| secret("old_secret", &text)).transpose()?;
+    let key: Option<String> = get(row, "signing_key")?;
+    let events: String = get(row, "events")?;
+    Ok(Webhook {
+        url: get(row, "url")?,
+        fallback_url: get(row, "fallback_url")?,
+        method: read(row, "method", text::read_method)?,
+        events: Wanted::from_names(events.split(' ')).ok_or_else(|| damaged("events", &events))?,
+        secret: secret("secret", &get::<String>(row, "secret")?)?,
+        old_secret: old.zip(until_ms).map(|(secret, until_ms)| OldSecret { secret, until_ms }),
+        signing_key: key.map(|key| SigningKey::parse(&key).map_err(|_| broken("signing_key"))).transpose()?,
+    })
 }
 
 pub(super) fn stamp(row: &Row<'_>) -> Result<Stamp, StoreError> {

@@ -3,11 +3,43 @@
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use uuid::Uuid;
 
-use crate::domain::Millis;
-use crate::secret::WebhookSecret;
-use crate::store::{AttemptRecord, Backlog, Delivery, Due, EndpointId, ORDERED_ATTEMPTS, StoreError, Then};
+use super::SqliteStore;
+use super::objects::webhook_of;
+use super::text::damaged;
+use crate::domain::{Millis, Wanted};
+use crate::store::{
+    Answer, AttemptRecord, Backlog, Delivery, Due, EndpointId, ORDERED_ATTEMPTS, Outbox, StoreError, Then,
+};
 
-pub(super) fn endpoints_with_work(db: &Transaction<'_>) -> Result<Vec<EndpointId>, StoreError> {
+impl Outbox for SqliteStore {
+    fn endpoints_with_work(&self) -> Answer<'_, Vec<EndpointId>> {
+        self.read(endpoints_with_work)
+    }
+
+    fn endpoints_of(&self, trunks: Vec<String>) -> Answer<'_, Vec<EndpointId>> {
+        self.read(move |db| {
+            let found = trunks.iter().map(|trunk| endpoint_of(db, trunk));
+            let found = found.collect::<Result<Vec<_>, _>>()?;
+            Ok(found.into_iter().flatten().map(|(endpoint, _)| endpoint).collect())
+        })
+    }
+
+    fn due(&self, endpoint: EndpointId, now_ms: Millis, limit: usize) -> Answer<'_, Option<Due>> {
+        self.read(move |db| due(db, endpoint, now_ms, limit))
+    }
+
+    fn pull_in(&self, by_ms: Millis, latest_ms: Millis) -> Answer<'_, ()> {
+        let sql = "UPDATE deliveries SET next_attempt_ms = min(next_attempt_ms - ?1, ?2)
+             WHERE state = 'pending' AND (?1 > 0 OR next_attempt_ms > ?2)";
+        self.run(move |db| Ok(db.execute(sql, [by_ms, latest_ms]).map(drop)?))
+    }
+
+    fn record(&self, attempts: Vec<AttemptRecord>) -> Answer<'_, ()> {
+        self.run(move |db| attempts.iter().try_for_each(|attempt| record(db, attempt)))
+    }
+}
+
+fn endpoints_with_work(db: &Transaction<'_>) -> Result<Vec<EndpointId>, StoreError> {
     let mut select = db.prepare(
         "SELECT endpoint_id FROM endpoints e WHERE state = 'enabled' AND EXISTS
             (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending')",
@@ -16,18 +48,17 @@ pub(super) fn endpoints_with_work(db: &Transaction<'_>) -> Result<Vec<EndpointId
     Ok(ids.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn due(
+fn due(
     db: &Transaction<'_>,
     endpoint: EndpointId,
     now_ms: Millis,
     limit: usize,
 ) -> Result<Option<Due>, StoreError> {
     let mut select =
-        db.prepare_cached("SELECT url, secret FROM endpoints WHERE endpoint_id = ?1 AND state = 'enabled'")?;
-    let found =
-        select.query_row([endpoint.0], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).optional()?;
-    let Some((url, secret)) = found else { return Ok(None) };
-    let secret = WebhookSecret::parse(&secret).map_err(|_| StoreError::Damaged("column secret".into()))?;
+        db.prepare_cached("SELECT * FROM endpoints WHERE endpoint_id = ?1 AND state = 'enabled'")?;
+    let mut rows = select.query([endpoint.0])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let webhook = webhook_of(row)?;
 
     let mut select = db.prepare_cached(
         "SELECT d.delivery_id, e.event_id, d.attempts, e.created_ms, e.body
@@ -53,13 +84,13 @@ pub(super) fn due(
         "SELECT min(next_attempt_ms) FROM deliveries WHERE endpoint_id = ?1 AND state = 'pending' AND next_attempt_ms > ?2",
     )?;
     let next_ms = select.query_row(params![endpoint.0, now_ms], |row| row.get(0))?;
-    Ok(Some(Due { url, secret, deliveries, next_ms }))
+    Ok(Some(Due { webhook, deliveries, next_ms }))
 }
 
-pub(super) fn record(db: &Transaction<'_>, attempt: &AttemptRecord) -> Result<(), StoreError> {
+fn record(db: &Transaction<'_>, attempt: &AttemptRecord) -> Result<(), StoreError> {
     db.prepare_cached(
-        "INSERT INTO delivery_attempts (delivery_id, number, started_ms, duration_ms, outcome, status, error, answer)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO delivery_attempts (delivery_id, number, started_ms, duration_ms, outcome, status, error, answer, target)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM deliveries WHERE delivery_id = ?1",
     )?
     .execute(params![
         attempt.delivery,
@@ -69,10 +100,12 @@ pub(super) fn record(db: &Transaction<'_>, attempt: &AttemptRecord) -> Result<()
         attempt.outcome,
         attempt.status,
         attempt.error,
-        attempt.answer
+        attempt.answer,
+        attempt.target.name()
     ])?;
     let over_ms = attempt.started_ms + attempt.duration_ms;
     let (state, next_ms, ended_ms) = match attempt.then {
+        Then::GoOn => return Ok(()),
         Then::Delivered => ("delivered", over_ms, Some(over_ms)),
         Then::RetryAt(at_ms) => ("pending", at_ms, None),
         Then::Park => ("parked", over_ms, Some(over_ms)),
@@ -112,8 +145,50 @@ fn hold_back(db: &Transaction<'_>, delivery: i64, at_ms: Millis) -> Result<(), S
     Ok(())
 }
 
+/// Whom a trunk's events are owed to, and which of them: disabled endpoints included, for what is born meanwhile is kept for
+/// later.
+pub(super) fn endpoint_of(
+    db: &Transaction<'_>,
+    trunk: &str,
+) -> Result<Option<(EndpointId, Wanted)>, StoreError> {
+    let mut select = db.prepare_cached(
+        "SELECT endpoint_id, events FROM endpoints WHERE trunk_id = ?1 AND state != 'removed'",
+    )?;
+    let found = select.query_row([trunk], |row| Ok((EndpointId(row.get(0)?), row.get::<_, String>(1)?)));
+    let Some((endpoint, events)) = found.optional()? else { return Ok(None) };
+    let wanted = Wanted::from_names(events.split(' ')).ok_or_else(|| damaged("events", &events))?;
+    Ok(Some((endpoint, wanted)))
+}
+
+/// An event that is owed.
+pub(super) struct Owed<'a> {
+    pub(super) endpoint: EndpointId,
+    pub(super) position: i64,
+    pub(super) call: Uuid,
+    pub(super) account: Option<&'a str>,
+    pub(super) sequence: u8,
+}
+
+/// Puts a new event into the outbox.
+pub(super) fn owe(db: &Transaction<'_>, owed: &Owed<'_>, now_ms: Millis) -> Result<(), StoreError> {
+    let due_ms = first_due(db, owed.endpoint, owed.call, owed.sequence, now_ms)?;
+    db.prepare_cached(
+        "INSERT INTO deliveries (position, endpoint_id, call_id, sequence, state, attempts, next_attempt_ms, account_id)
+         VALUES (?1, ?2, ?3, ?4, 'pending', 0, ?5, ?6)",
+    )?
+    .execute(params![
+        owed.position,
+        owed.endpoint.0,
+        owed.call.as_bytes(),
+        owed.sequence,
+        due_ms,
+        owed.account
+    ])?;
+    Ok(())
+}
+
 /// When a new event of a call may first be sent: at once, or when the earlier one comes due that it waits for.
-pub(super) fn first_due(
+fn first_due(
     db: &Transaction<'_>,
     endpoint: EndpointId,
     call: Uuid,

@@ -11,6 +11,7 @@ use super::text;
 use crate::domain::{
     Account, Credential, IpAcl, Millis, Node, OriginationUri, Part, Stamp, Trunk, auth_mode_name, kind_name,
 };
+use crate::secret::SigningKey;
 use crate::store::StoreError;
 
 pub(super) fn node(db: &Transaction<'_>, node: &Node) -> Result<(), StoreError> {
@@ -200,13 +201,31 @@ fn endpoint(db: &Transaction<'_>, trunk: &Trunk, now_ms: Millis) -> Result<(), S
         }
         return Ok(());
     };
+    let sql = "UPDATE endpoints SET state = 'enabled', note = '', changed_ms = ?5
+         WHERE trunk_id = ?1 AND (state = 'removed' OR url != ?2 OR method != ?3 OR secret != ?4)";
+    let (method, secret) = (webhook.method.name(), webhook.secret.reveal());
+    db.prepare_cached(sql)?.execute(params![trunk.id, webhook.url, method, secret, now_ms])?;
+    let old = webhook.old_secret.as_ref();
     db.prepare_cached(
-        "INSERT INTO endpoints (trunk_id, url, method, secret, state, note, changed_ms)
-         VALUES (?1, ?2, ?5, ?3, 'enabled', '', ?4)
-         ON CONFLICT (trunk_id) DO UPDATE SET url = ?2, method = ?5, secret = ?3, state = 'enabled', note = '',
-            changed_ms = ?4
-         WHERE url != ?2 OR secret != ?3 OR method != ?5 OR state = 'removed'",
+        "INSERT INTO endpoints (trunk_id, url, method, secret, state, note, changed_ms, fallback_url, events, old_secret,
+            old_secret_until_ms, signing_key)
+         VALUES (?1, ?2, ?3, ?4, 'enabled', '', ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (trunk_id) DO UPDATE SET url = ?2, method = ?3, secret = ?4, fallback_url = ?6, events = ?7,
+            old_secret = ?8, old_secret_until_ms = ?9, signing_key = ?10
+         WHERE url != ?2 OR method != ?3 OR secret != ?4 OR fallback_url IS NOT ?6 OR events != ?7
+            OR old_secret IS NOT ?8 OR old_secret_until_ms IS NOT ?9 OR signing_key IS NOT ?10",
     )?
-    .execute(params![trunk.id, webhook.url, webhook.secret.reveal(), now_ms, webhook.method.name()])?;
+    .execute(params![
+        trunk.id,
+        webhook.url,
+        method,
+        secret,
+        now_ms,
+        webhook.fallback_url,
+        webhook.events.names().join(" "),
+        old.map(|old| old.secret.reveal()),
+        old.map(|old| old.until_ms),
+        webhook.signing_key.as_ref().map(SigningKey::reveal),
+    ])?;
     Ok(())
 }

@@ -12,6 +12,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0003_kamailio.sql", include_str!("../../../../schema/sqlite/0003_kamailio.sql")),
     ("0004_recent_calls.sql", include_str!("../../../../schema/sqlite/0004_recent_calls.sql")),
     ("0005_calls.sql", include_str!("../../../../schema/sqlite/0005_calls.sql")),
+    ("0006_webhooks.sql", include_str!("../../../../schema/sqlite/0006_webhooks.sql")),
     ("0007_rate_plans.sql", include_str!("../../../../schema/sqlite/0007_rate_plans.sql")),
     ("0008_retention.sql", include_str!("../../../../schema/sqlite/0008_retention.sql")),
 ];

@@ -2,7 +2,7 @@
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 use trunk_admission::events::{EndCause, Party};
 use trunk_admission::{Kind, Reason};
 use trunkd::call::status::Status;

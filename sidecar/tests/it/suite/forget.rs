@@ -6,7 +6,7 @@ use std::time::Duration;
 use trunkd::clock::Clock;
 use trunkd::metrics::Metrics;
 use trunkd::retention::Retention;
-use trunkd::store::{AttemptRecord, Batch, CallFilter, CallPage, EndpointId, Orphan, Store, Then};
+use trunkd::store::{AttemptRecord, Batch, CallFilter, CallPage, EndpointId, Orphan, Store, Target, Then};
 use uuid::Uuid;
 
 use super::{Place, put, trunk, write};
@@ -78,6 +78,7 @@ pub(crate) async fn retention_leaves_what_is_young_up_or_owed(place: &dyn Place)
         let attempt = AttemptRecord {
             delivery: delivery.id,
             endpoint: EndpointId(1),
+            target: Target::Url,
             number: 1,
             started_ms: delivery.created_ms,
             duration_ms: 1,
@@ -87,7 +88,7 @@ pub(crate) async fn retention_leaves_what_is_young_up_or_owed(place: &dyn Place)
             answer: Vec::new(),
             then: if index % 3 == 1 { Then::Delivered } else { Then::Park },
         };
-        store.record(attempt).await.unwrap();
+        store.record(vec![attempt]).await.unwrap();
     }
     assert!(kept > 100 && over > 200, "{kept} {over}");
     let metrics = Metrics::new().unwrap();
