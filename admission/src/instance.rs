@@ -280,10 +280,14 @@ impl Instance {
         verdict
     }
 
-    /// Refuses a call that proves nothing, without looking any further: it is to be asked for a password.
-    pub fn challenge(&self, identity: &Identity) -> Refusal {
-        let refusal = Refusal::new(Reason::Challenge, Some(*identity));
-        self.live.count(self.process, Counter::Refused(Reason::Challenge));
+    /// Refuses an identified call without looking any further: it brings nothing that is worth it.
+    pub fn turn_away(&self, identity: &Identity, reason: Reason) -> Refusal {
+        let refusal = Refusal::new(reason, Some(*identity));
+        match reason {
+            // Asked for a password: the call goes on, so its trunk has refused nothing yet.
+            Reason::Challenge => self.live.count(self.process, Counter::Refused(reason)),
+            _ => self.count_refusal(&refusal),
+        }
         refusal
     }
 

@@ -1,8 +1,8 @@
 //! Brakes against whoever proves nothing: wrong passwords are answered with 403 after a while, and a flood of strangers is
 //! first answered without a transaction, then not at all.
 //!
-//! `trunk_screen()` comes before tm makes a transaction of a new INVITE. A call that needs no password, or brings one, is
-//! never stopped by it. It must never look at anything but memory, and never tell a name that exists from one that does not.
+//! `trunk_screen()` comes before tm makes a transaction of a new INVITE. A call that needs no password, or brings one from an
+//! address that has not guessed too often, is never stopped by it. It must never look at anything but memory, and never tell a name that exists from one that does not.
 
 use core::net::IpAddr;
 
@@ -66,10 +66,14 @@ impl Rates {
     /// Whether this address, or somebody with this name, has been wrong too often for another try to be looked at. An
     /// address that has lately proved the name is not held to what others did with it.
     pub(crate) fn refuse_guess(&self, live: &Instance, source: IpAddr, trunk: u32, user: &[u8]) -> bool {
-        let live = live.live();
-        self.wrong_from.is_some_and(|rate| live.is_braked(Brake::WrongFrom(source), rate))
-            || self.wrong_for.is_some_and(|rate| live.is_braked(Brake::WrongFor(trunk, user), rate))
-                && !live.is_trusted(source, trunk, user)
+        self.guesses_too_often(live, source)
+            || self.wrong_for.is_some_and(|rate| live.live().is_braked(Brake::WrongFor(trunk, user), rate))
+                && !live.live().is_trusted(source, trunk, user)
+    }
+
+    /// Whether this address has been wrong too often for anything that it brings to be looked at.
+    fn guesses_too_often(&self, live: &Instance, source: IpAddr) -> bool {
+        self.wrong_from.is_some_and(|rate| live.live().is_braked(Brake::WrongFrom(source), rate))
     }
 
     /// Counts a wrong password.
@@ -133,7 +137,8 @@ fn screen(process: &mut Process, msg: SipMsg<'_>) -> Screen {
     if process.rates.flood.is_some_and(|rate| !process.instance.live().press(Brake::Flood(source), rate)) {
         return Screen::Silent;
     }
-    process.judgement = Judgement { reason: Some(refusal.reason), ..Judgement::unjudged(msg.key()) };
+    let braked = refusal.reason == Reason::BadCredentials;
+    process.judgement = Judgement { reason: Some(refusal.reason), braked, ..Judgement::unjudged(msg.key()) };
     if let Some(identity) = &refusal.identity {
         admit::name(process, identity);
     }
@@ -156,8 +161,13 @@ fn shed(process: &mut Process, msg: SipMsg<'_>, backlog: u32) -> Screen {
 /// What to tell a caller that has proved nothing; `None` for one that may have.
 fn stranger(process: &Process, msg: SipMsg<'_>, attempt: &Attempt<'_>) -> Option<Refusal> {
     match process.instance.identify(attempt) {
-        Ok(identity) if identity.needs_password && !msg.has_credentials() => {
-            Some(process.instance.challenge(&identity))
+        Ok(identity) if !identity.needs_password => None,
+        Ok(identity) if !msg.has_credentials() => {
+            Some(process.instance.turn_away(&identity, Reason::Challenge))
+        }
+        // Made-up credentials are no way around the brake: they would not be looked at anyway.
+        Ok(identity) if process.rates.guesses_too_often(&process.instance, attempt.source) => {
+            Some(process.instance.turn_away(&identity, Reason::BadCredentials))
         }
         Ok(_) => None,
         // Nothing to judge by: the fail mode decides, in its own place.

@@ -35,7 +35,8 @@ struct Flooded {
     answered: u64,
 }
 
-/// Sends INVITEs to both URIs in turn, from an address of its own, until told to stop.
+/// Sends INVITEs to the URIs in turn, from an address of its own, until told to stop. Every other one brings credentials that
+/// nobody was asked for.
 fn flood(proxy: SocketAddr, uris: &[String], batch: u32, stop: &AtomicBool) -> Result<Flooded> {
     let socket = UdpSocket::bind("127.0.0.66:0")?;
     socket.set_nonblocking(true)?;
@@ -45,10 +46,19 @@ fn flood(proxy: SocketAddr, uris: &[String], batch: u32, stop: &AtomicBool) -> R
         for _ in 0..batch {
             let number = flooded.sent;
             let uri = &uris[usize::try_from(number)? % uris.len()];
+            let realm = uri.rsplit('@').next().unwrap_or_default();
+            let credentials = if (number / 4).is_multiple_of(2) {
+                format!(
+                    "Proxy-Authorization: Digest username=\"pbx\", realm=\"{realm}\", nonce=\"made-up-{number}\", \
+                     uri=\"{uri}\", response=\"{number:032x}\", qop=auth, nc=00000001, cnonce=\"c\"\r\n"
+                )
+            } else {
+                String::new()
+            };
             let text = format!(
                 "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKflood{number};rport\r\n\
                  From: <sip:x@{own}>;tag=f{number}\r\nTo: <{uri}>\r\nCall-ID: flood-{number}\r\nCSeq: 1 INVITE\r\n\
-                 Contact: <sip:x@{own}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+                 Contact: <sip:x@{own}>\r\nMax-Forwards: 70\r\n{credentials}Content-Length: 0\r\n\r\n"
             );
             // A full buffer loses a stranger's message; that is no loss.
             if socket.send_to(text.as_bytes(), proxy).is_ok() {
