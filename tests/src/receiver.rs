@@ -60,6 +60,7 @@ struct Shared {
     secret: String,
     status: AtomicU16,
     stop: AtomicBool,
+    swallow: AtomicBool,
     deliveries: Mutex<Vec<Delivery>>,
 }
 
@@ -83,6 +84,7 @@ impl Receiver {
             secret: signature::secret(name),
             status: AtomicU16::new(204),
             stop: AtomicBool::new(false),
+            swallow: AtomicBool::new(false),
             deliveries: Mutex::default(),
         });
         let accepting = Arc::clone(&shared);
@@ -115,6 +117,11 @@ impl Receiver {
     /// Answers with this status from now on.
     pub fn answer_with(&self, status: u16) {
         self.shared.status.store(status, Ordering::Release);
+    }
+
+    /// The next delivery is answered as any other and kept nowhere: an event that is lost.
+    pub fn swallow_next(&self) {
+        self.shared.swallow.store(true, Ordering::Release);
     }
 
     /// Everything that came so far, repetitions included.
@@ -176,7 +183,9 @@ fn serve(shared: &Shared, stream: TcpStream) {
         }
         let delivery = judge(shared, &request);
         let status = delivery.status;
-        shared.deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+        if !shared.swallow.swap(false, Ordering::AcqRel) {
+            shared.deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+        }
         if write!(writer, "HTTP/1.1 {status} Noted\r\nContent-Length: 0\r\n\r\n").is_err() {
             return;
         }

@@ -100,9 +100,23 @@ pub fn events(told: &[Told], seen: &[Seen], lost: usize, findings: &mut Findings
     }
 }
 
-/// Each call went as its scenario says; only for rounds in which nothing was in the way of calls.
-pub fn outcomes(seen: &[Seen], findings: &mut Findings) {
+/// Each call went as its scenario says, and who was answered or refused was told so; only for rounds in which nothing was in the
+/// way of calls.
+pub fn outcomes(told: &[Told], seen: &[Seen], findings: &mut Findings) {
+    let of_kind = |kind: &str| -> BTreeSet<&str> {
+        told.iter().filter(|event| event.kind == kind).map(|event| event.sip_call.as_str()).collect()
+    };
+    let (initiated, answered) = (of_kind("call.initiated"), of_kind("call.answered"));
     for call in seen {
+        let id = call.sip_call.as_str();
+        let was_answered = call.story.contains("180 200");
+        findings.insist(!was_answered || answered.contains(id), "no event is lost", || {
+            format!("{id} was answered, untold")
+        });
+        let was_refused = call.story == "403";
+        findings.insist(!was_refused || initiated.contains(id), "no event is lost", || {
+            format!("{id} was refused, untold")
+        });
         let Some(expected) = call.expected else { continue };
         findings.insist(call.story == expected, "calls go on", || {
             format!("{}: {} instead of {expected}", call.sip_call, call.story)
@@ -181,6 +195,22 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_and_a_refusal_must_be_told() {
+        let mut without_answer = complete("a");
+        without_answer.remove(1);
+        for (told, story) in [(without_answer, "180 200, BYE 200"), (Vec::new(), "403")] {
+            let mut findings = Findings::default();
+            outcomes(
+                &told,
+                &[Seen { story: story.into(), at_gateway: false, ..at_gateway("a") }],
+                &mut findings,
+            );
+            assert_eq!(findings.0.len(), 1, "{story}");
+            assert_eq!(findings.0[0].promise, "no event is lost");
+        }
+    }
+
+    #[test]
     fn an_event_may_be_cut_short_once_for_each_that_the_ring_lost() {
         let ending = Told { sip_call: String::new(), ..told("a", "hangup", 3, true) };
         for (lost, broken) in [(0, 1), (1, 0)] {
@@ -195,7 +225,7 @@ mod tests {
         let mut findings = Findings::default();
         let call =
             |story: &str| Seen { story: story.into(), expected: Some("180 200, BYE 200"), ..at_gateway("a") };
-        outcomes(&[call("180 200, BYE 200"), call("403")], &mut findings);
+        outcomes(&complete("a"), &[call("180 200, BYE 200"), call("486")], &mut findings);
         secrets(&[("a log", "password is hunter2")], &["hunter2", "other"], &mut findings);
         let promises: Vec<_> = findings.0.iter().map(|broken| broken.promise).collect();
         assert_eq!(promises, ["calls go on", "a secret is shown once"]);

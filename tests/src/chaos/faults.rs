@@ -52,7 +52,10 @@ pub fn inflict(ground: &mut Ground, dice: &mut Dice, fault: Fault, findings: &mu
         Fault::Writes(count) => writes(ground, dice, count, findings),
         Fault::BadFile => bad_file(ground),
         Fault::Garbage(datagrams) => garbage(ground, dice, datagrams),
-        Fault::DropEvent => sabotage::drop_event(ground),
+        Fault::DropEvent => {
+            ground.receiver.swallow_next();
+            Ok(())
+        }
         Fault::TearTable => sabotage::tear_table(ground),
     }
 }

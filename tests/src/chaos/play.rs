@@ -76,7 +76,7 @@ pub fn round(ground: &mut Ground, number: u32, round: &Round) -> Result<Played> 
     let told = told(ground, &seen, lost)?;
     check::events(&told, &seen, lost, &mut findings);
     if !touched {
-        check::outcomes(&seen, &mut findings);
+        check::outcomes(&told, &seen, &mut findings);
         for (_, (_, messages)) in stories.iter().filter(|(batch, _)| batch.sort == Sort::Narrow) {
             let most = most_at_once(messages);
             findings.insist(most <= NARROW, "never a call above a limit", || {

@@ -20,7 +20,7 @@ use crate::kamailio::Options;
 pub enum Sabotage {
     /// The module (built to panic on request) never hears how a call ended, so it releases nothing.
     SkippedRelease,
-    /// One event is taken out of the outbox before it is delivered.
+    /// One event is lost on its way: taken for delivered, and seen by nobody.
     DroppedEvent,
     /// The middle of the table in force is overwritten with noughts, as a write that tore would leave it.
     TornWrite,
@@ -44,23 +44,6 @@ pub fn findings(sabotage: Sabotage) -> Result<Findings> {
         Sabotage::TornWrite => vec![(Duration::ZERO, Fault::TearTable)],
     };
     Ok(play::round(&mut ground, 0, &Round { seed: 0, batches: vec![batch], faults })?.findings)
-}
-
-/// Takes one pending delivery out of trunkd's database while the receiver refuses all.
-///
-/// # Errors
-/// There is none.
-pub fn drop_event(ground: &Ground) -> Result<()> {
-    use crate::bench::world::run_sql;
-    use crate::{stock, wait};
-    ground.receiver.answer_with(500);
-    wait::until("a delivery that waits", || {
-        Ok((ground.stack.site.metric("trunkline_outbox_pending")? >= 1.0).then_some(()))
-    })?;
-    let first = "DELETE FROM deliveries WHERE delivery_id = (SELECT min(delivery_id) FROM deliveries WHERE state = 'pending')";
-    run_sql(&stock::database(&ground.stack.places), &[first])?;
-    ground.receiver.answer_with(204);
-    Ok(())
 }
 
 /// Overwrites everything behind the first page of the newest table.
