@@ -37,13 +37,14 @@ impl Site {
         site
     }
 
-    /// Writes the main file, with `more` lines of webhook settings.
+    /// Writes the main file, with `more` lines of webhook settings. Nothing is too old for its log: calls of tests may be of
+    /// 1970.
     pub(crate) fn write_main(&self, more: &str) {
         let dir = self.dir.path().display();
         let text = format!(
             "[node]\nbase_domain = \"sip.example.net\"\n[shm]\ndir = \"{dir}/shm\"\ntrunks = 1024\naccounts = 64\n\
              gateways = 64\n[state]\ndir = \"{dir}/state\"\n[api]\nlisten = \"127.0.0.1:0\"\n[files]\n\
-             trunks = \"{dir}/trunks\"\n[webhooks]\ndangerous_allow_private_addresses = true\n\
+             trunks = \"{dir}/trunks\"\n[calls]\nkeep_days = 0\n[webhooks]\ndangerous_allow_private_addresses = true\n\
              dangerous_allow_http = true\n{more}\n"
         );
         fs::write(self.main(), text).unwrap();
