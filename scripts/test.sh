@@ -36,7 +36,8 @@ phase_e2e() {
 
 # Whatever the API's description allows, and much that it does not, asked of the released trunkd.
 phase_fuzz() {
-    cargo build --release -p trunkd
+    # Together with the module, as before the end-to-end tests: alone it would be built again, with other features.
+    cargo build --release -p trunkd -p trunk-kamailio
     scripts/fuzz-api.sh
 }
 
