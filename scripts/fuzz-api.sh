@@ -53,7 +53,15 @@ api=$(grep -m1 'trunkd ready' "$work/log" | grep -o 'api=[0-9.:]*' | cut -d= -f2
 
 # What the tool remembers between runs goes with the rest.
 cd "$work"
-"$tool/bin/schemathesis" run "http://$api/openapi.json" \
+# As served, but that nobody waits for news: the tool takes a long poll for a server that hangs.
+"$tool/bin/python3" - "http://$api/openapi.json" > openapi.json <<'EDIT'
+import json, sys, urllib.request
+document = json.load(urllib.request.urlopen(sys.argv[1]))
+waits = [p for p in document["paths"]["/v1/events"]["get"]["parameters"] if p["name"] == "waitSeconds"]
+waits[0]["schema"]["maximum"] = 0
+json.dump(document, sys.stdout)
+EDIT
+"$tool/bin/schemathesis" run openapi.json --url "http://$api/" \
     --header "Authorization: Bearer $(cat "$work/state/admin-token")" \
     --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,ignored_auth \
     --phases examples,coverage,fuzzing --max-examples "${FUZZ_EXAMPLES:-20}" --seed 1 --workers 1 \

@@ -144,9 +144,11 @@ async fn found(api: &Api, ask: &Ask, id: String, kind: Kind) -> Result<(PlacedTr
 
 async fn read(api: &Api, ask: &Ask, id: String, kind: Kind) -> Answer {
     ask.no_query()?;
-    let (found, _) = found(api, ask, id, kind).await?;
+    let found = owner::visible(api, &ask.holder, id, kind).await?;
     let report = api.store.endpoint(found.item.id).await.map_err(|error| trouble(api, "api_read", error))?;
-    Ok(Json(Status::from(report.ok_or_else(no_webhook)?)).into_response())
+    // Asked about, what is not there is not found; only what would be done to it stands against it.
+    let report = report.ok_or_else(|| no_webhook().with_status(StatusCode::NOT_FOUND, "no_webhook"))?;
+    Ok(Json(Status::from(report)).into_response())
 }
 
 async fn test(api: &Api, ask: &Ask, id: String, kind: Kind) -> Answer {

@@ -87,6 +87,7 @@ async fn a_probe_tells_what_happened() {
 
     world.me.patch(&world.path, json!({"webhookUrl": null})).await.expect(200);
     world.me.post(&test, json!({})).await.refused(409, "no_webhook");
+    world.me.get(test.trim_end_matches("/test")).await.refused(404, "no_webhook");
     let (_, they) = world.admin.tenant("they").await;
     they.post(&test, json!({})).await.refused(404, "not_found");
     world.stop().await;
