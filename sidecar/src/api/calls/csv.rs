@@ -1,7 +1,8 @@
 //! The call log as one CSV file (RFC 4180), however many calls it has: written while it is read, a page at a time.
 //!
 //! Callers choose their own names, so a cell that a spreadsheet would take for a formula gets an apostrophe in front.
-//! Trouble in the middle cuts the answer off without its end, which no client takes for the whole.
+//! Whatever ends it in the middle, a stop and a panic included, cuts the answer off without its end, which no client takes
+//! for the whole.
 
 use axum::body::{Body, Bytes};
 use axum::http::header;
@@ -13,7 +14,7 @@ use super::view::CallView;
 use crate::api::answer::Answer;
 use crate::api::{Api, trouble};
 use crate::call::Call;
-use crate::store::{CallFilter, CallPage, CallsFound, StoreError};
+use crate::store::{CallFilter, CallPage, CallsFound};
 
 /// Calls that are read at a time.
 const PAGE: u32 = 500;
@@ -64,15 +65,52 @@ pub(super) async fn answer(api: &Api, filter: CallFilter) -> Answer {
     // Asked before anything is answered, so that trouble is a refusal as everywhere.
     let first = api.store.list_calls(filter.clone(), page).await;
     let first = first.map_err(|error| trouble(api, "api_read", error))?;
-    let (sender, body) = Channel::<Bytes, StoreError>::new(PAGES_AHEAD);
-    let (reader, stop) = (api.clone(), api.stop.clone());
-    api.tracker.spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = write(reader, filter, first, sender) => {}
+    let (mut file, body) = File::new();
+    let api = api.clone();
+    api.tracker.clone().spawn(async move {
+        match api.stop.run_until_cancelled(write(&api, filter, first, &mut file)).await {
+            Some(true) => file.done(),
+            // The rest is cut off.
+            Some(false) | None => drop(file),
         }
     });
     Ok(response(Body::new(body)))
+}
+
+/// The file was not written to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the file was not written to its end")]
+struct CutOff;
+
+/// The file on its way. Only [`File::done`] ends it; dropped before that, it breaks off: a sender that is just gone would
+/// be taken for the end.
+struct File(Option<Sender<Bytes, CutOff>>);
+
+impl File {
+    fn new() -> (File, Channel<Bytes, CutOff>) {
+        let (to, body) = Channel::new(PAGES_AHEAD);
+        (File(Some(to)), body)
+    }
+
+    /// Whether somebody still reads.
+    async fn send(&mut self, text: Vec<u8>) -> bool {
+        match &mut self.0 {
+            Some(to) => to.send_data(Bytes::from(text)).await.is_ok(),
+            None => false,
+        }
+    }
+
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        if let Some(to) = self.0.take() {
+            to.abort(CutOff);
+        }
+    }
 }
 
 fn response(body: Body) -> Response {
@@ -83,22 +121,23 @@ fn response(body: Body) -> Response {
     (headers, body).into_response()
 }
 
-async fn write(api: Api, filter: CallFilter, mut found: CallsFound, mut to: Sender<Bytes, StoreError>) {
+/// Writes the calls from the first page on. Whether that was all of them.
+async fn write(api: &Api, filter: CallFilter, mut found: CallsFound, file: &mut File) -> bool {
     let mut text = line(COLUMNS.map(str::to_owned));
     loop {
         found.calls.iter().for_each(|call| text.extend(row(call)));
         // Whoever has hung up wants no more.
-        if to.send_data(Bytes::from(std::mem::take(&mut text))).await.is_err() {
-            return;
+        if !file.send(std::mem::take(&mut text)).await {
+            return false;
         }
-        let Some(after) = found.next else { return };
+        let Some(after) = found.next else { return true };
         let page = CallPage { after: Some(after), limit: PAGE, ..CallPage::default() };
         found = match api.store.list_calls(filter.clone(), page).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "a CSV answer is cut off");
                 api.metrics.store_errors.with_label_values(&["api_read"]).inc();
-                return to.abort(error);
+                return false;
             }
         };
     }
@@ -145,6 +184,30 @@ mod tests {
         let mut columns = COLUMNS;
         columns.sort_unstable();
         assert_eq!(view.as_object().unwrap().keys().collect::<Vec<_>>(), columns);
+    }
+
+    /// Each ending of a file as its reader sees it.
+    #[tokio::test]
+    async fn a_file_that_nobody_has_ended_breaks_off() {
+        use http_body_util::BodyExt as _;
+
+        let (mut file, body) = File::new();
+        assert!(file.send(b"all".to_vec()).await);
+        file.done();
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "all");
+
+        let (mut file, body) = File::new();
+        assert!(file.send(b"half".to_vec()).await);
+        drop(file);
+        assert!(body.collect().await.is_err());
+
+        let (mut file, body) = File::new();
+        let writer = tokio::spawn(async move {
+            assert!(file.send(b"half".to_vec()).await);
+            panic!("a defect");
+        });
+        assert!(writer.await.is_err());
+        assert!(body.collect().await.is_err());
     }
 
     #[test]

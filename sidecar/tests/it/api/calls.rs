@@ -236,6 +236,23 @@ async fn the_same_calls_as_one_file_and_as_sums() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_cuts_a_csv_file_off_and_never_ends_it() {
+    let scene = Scene::new().await;
+    // More than sockets hold, so that the file is not written when the stop comes.
+    let copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
+         INSERT INTO calls (call_id, kind, start_ms, allowed, limit_value, count_value, wait_ms, generation, attempts,
+            reconciled, request_uri)
+         SELECT randomblob(16), 'trunk', 1, 1, 0, 0, 0, 1, 1, 0, printf('%.*c', 20000, 'x') FROM n";
+    rusqlite::Connection::open(scene._site.database()).unwrap().execute(copies, []).unwrap();
+    let request = scene.admin.request(reqwest::Method::GET, "/v1/calls").header("accept", "text/csv");
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let (stopped, file) = tokio::join!(scene.daemon.stop(), answer.bytes());
+    stopped.unwrap();
+    assert!(file.is_err(), "{} bytes were taken for the whole log", file.unwrap().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn trunkctl_shows_the_call_log() {
     let scene = Scene::new().await;
     let url = format!("http://{}", scene.daemon.address);
