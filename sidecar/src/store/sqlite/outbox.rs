@@ -29,7 +29,8 @@ impl Outbox for SqliteStore {
     }
 
     fn pull_in(&self, by_ms: Millis, latest_ms: Millis) -> Answer<'_, ()> {
-        let sql = "UPDATE deliveries SET next_attempt_ms = min(next_attempt_ms - ?1, ?2)
+        let sql =
+            "UPDATE deliveries INDEXED BY deliveries_due SET next_attempt_ms = min(next_attempt_ms - ?1, ?2)
              WHERE state = 'pending' AND (?1 > 0 OR next_attempt_ms > ?2)";
         self.run(move |db| Ok(db.execute(sql, [by_ms, latest_ms]).map(drop)?))
     }
@@ -39,11 +40,32 @@ impl Outbox for SqliteStore {
     }
 }
 
+// The indexes are named: by what SQLite guesses, without numbers, one endpoint's backlog is as good as one call's events.
+
+const WITH_WORK: &str = "SELECT endpoint_id FROM endpoints e WHERE state = 'enabled' AND EXISTS
+    (SELECT 1 FROM deliveries d INDEXED BY deliveries_due WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending')";
+
+const DUE: &str = "SELECT d.delivery_id, e.event_id, d.attempts, e.created_ms, e.body
+     FROM deliveries d INDEXED BY deliveries_due JOIN events e USING (position)
+     WHERE d.endpoint_id = ?1 AND d.state = 'pending' AND d.next_attempt_ms <= ?2 AND NOT EXISTS (
+        SELECT 1 FROM deliveries o INDEXED BY deliveries_in_order WHERE o.endpoint_id = d.endpoint_id
+            AND o.call_id = d.call_id AND o.sequence < d.sequence AND o.state = 'pending' AND o.attempts < ?4)
+     ORDER BY d.next_attempt_ms, d.delivery_id LIMIT ?3";
+
+const NEXT_DUE: &str = "SELECT min(next_attempt_ms) FROM deliveries INDEXED BY deliveries_due
+     WHERE endpoint_id = ?1 AND state = 'pending' AND next_attempt_ms > ?2";
+
+const HOLD_BACK: &str = "UPDATE deliveries INDEXED BY deliveries_in_order SET next_attempt_ms = ?2
+     FROM (SELECT endpoint_id, call_id, sequence FROM deliveries WHERE delivery_id = ?1) AS first
+     WHERE deliveries.endpoint_id = first.endpoint_id AND deliveries.call_id = first.call_id
+        AND deliveries.sequence > first.sequence AND state = 'pending' AND next_attempt_ms < ?2";
+
+const FIRST_DUE: &str =
+    "SELECT max(?4, coalesce(max(next_attempt_ms), ?4)) FROM deliveries INDEXED BY deliveries_in_order
+     WHERE endpoint_id = ?1 AND call_id = ?2 AND sequence < ?3 AND state = 'pending' AND attempts < ?5";
+
 fn endpoints_with_work(db: &Transaction<'_>) -> Result<Vec<EndpointId>, StoreError> {
-    let mut select = db.prepare(
-        "SELECT endpoint_id FROM endpoints e WHERE state = 'enabled' AND EXISTS
-            (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending')",
-    )?;
+    let mut select = db.prepare(WITH_WORK)?;
     let ids = select.query_map([], |row| row.get(0).map(EndpointId))?;
     Ok(ids.collect::<Result<_, _>>()?)
 }
@@ -60,14 +82,7 @@ fn due(
     let Some(row) = rows.next()? else { return Ok(None) };
     let webhook = webhook_of(row)?;
 
-    let mut select = db.prepare_cached(
-        "SELECT d.delivery_id, e.event_id, d.attempts, e.created_ms, e.body
-         FROM deliveries d JOIN events e USING (position)
-         WHERE d.endpoint_id = ?1 AND d.state = 'pending' AND d.next_attempt_ms <= ?2 AND NOT EXISTS (
-            SELECT 1 FROM deliveries o WHERE o.endpoint_id = d.endpoint_id AND o.call_id = d.call_id
-                AND o.sequence < d.sequence AND o.state = 'pending' AND o.attempts < ?4)
-         ORDER BY d.next_attempt_ms, d.delivery_id LIMIT ?3",
-    )?;
+    let mut select = db.prepare_cached(DUE)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let deliveries = select.query_map(params![endpoint.0, now_ms, limit, ORDERED_ATTEMPTS], |row| {
         Ok(Delivery {
@@ -80,9 +95,7 @@ fn due(
     })?;
     let deliveries = deliveries.collect::<Result<_, _>>()?;
 
-    let mut select = db.prepare_cached(
-        "SELECT min(next_attempt_ms) FROM deliveries WHERE endpoint_id = ?1 AND state = 'pending' AND next_attempt_ms > ?2",
-    )?;
+    let mut select = db.prepare_cached(NEXT_DUE)?;
     let next_ms = select.query_row(params![endpoint.0, now_ms], |row| row.get(0))?;
     Ok(Some(Due { webhook, deliveries, next_ms }))
 }
@@ -135,13 +148,7 @@ fn record(db: &Transaction<'_>, attempt: &AttemptRecord) -> Result<(), StoreErro
 /// What waits for this delivery comes due no earlier than it does. Without that, a dead endpoint's waiting events would
 /// stand due at the head of the queue, and every look for work would have to pass over all of them.
 fn hold_back(db: &Transaction<'_>, delivery: i64, at_ms: Millis) -> Result<(), StoreError> {
-    db.prepare_cached(
-        "UPDATE deliveries SET next_attempt_ms = ?2
-         FROM (SELECT endpoint_id, call_id, sequence FROM deliveries WHERE delivery_id = ?1) AS first
-         WHERE deliveries.endpoint_id = first.endpoint_id AND deliveries.call_id = first.call_id
-            AND deliveries.sequence > first.sequence AND state = 'pending' AND next_attempt_ms < ?2",
-    )?
-    .execute(params![delivery, at_ms])?;
+    db.prepare_cached(HOLD_BACK)?.execute(params![delivery, at_ms])?;
     Ok(())
 }
 
@@ -195,10 +202,7 @@ fn first_due(
     sequence: u8,
     now_ms: Millis,
 ) -> Result<Millis, StoreError> {
-    let mut select = db.prepare_cached(
-        "SELECT max(?4, coalesce(max(next_attempt_ms), ?4)) FROM deliveries WHERE endpoint_id = ?1 AND call_id = ?2
-            AND sequence < ?3 AND state = 'pending' AND attempts < ?5",
-    )?;
+    let mut select = db.prepare_cached(FIRST_DUE)?;
     let found = select
         .query_row(params![endpoint.0, call.as_bytes(), sequence, now_ms, ORDERED_ATTEMPTS], |row| {
             row.get(0)
@@ -209,8 +213,66 @@ fn first_due(
 pub(super) fn backlog(db: &Transaction<'_>) -> Result<Backlog, StoreError> {
     let count = |sql| db.query_row(sql, [], |row| row.get(0));
     Ok(Backlog {
-        pending: count("SELECT count(*) FROM deliveries WHERE state = 'pending'")?,
+        pending: count("SELECT count(*) FROM deliveries INDEXED BY deliveries_due WHERE state = 'pending'")?,
         parked: count("SELECT count(*) FROM deliveries WHERE state = 'parked'")?,
         disabled_endpoints: count("SELECT count(*) FROM endpoints WHERE state = 'disabled'")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::store::sqlite::schema;
+
+    /// How SQLite goes about a statement, a line for each step.
+    fn plan(db: &Connection, sql: &str) -> Vec<String> {
+        let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let nulls = vec![rusqlite::types::Value::Null; explain.parameter_count()];
+        let steps = explain.query_map(rusqlite::params_from_iter(nulls), |row| row.get(3)).unwrap();
+        steps.collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Whatever is asked for one endpoint or call looks at no other's.
+    #[test]
+    fn nothing_sorts_or_scans_deliveries() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection).unwrap();
+        let in_order = "deliveries_in_order (endpoint_id=? AND call_id=? AND sequence";
+        for (sql, terms) in [
+            (WITH_WORK, "deliveries_due (endpoint_id=?)"),
+            (DUE, "deliveries_due (endpoint_id=? AND next_attempt_ms<?)"),
+            (DUE, in_order),
+            (NEXT_DUE, "deliveries_due (endpoint_id=? AND next_attempt_ms>?)"),
+            (HOLD_BACK, in_order),
+            (FIRST_DUE, in_order),
+        ] {
+            let plan = plan(&connection, sql);
+            assert!(plan.iter().any(|step| step.contains(terms)), "{terms}: {plan:?}");
+            let bad = |step: &&String| step.contains("TEMP B-TREE") || step.starts_with("SCAN deliveries");
+            assert_eq!(plan.iter().find(bad), None, "{plan:?}");
+        }
+    }
+
+    /// A dead receiver's backlog: one more failure costs the same however much there is.
+    #[test]
+    fn holding_back_takes_no_longer_with_a_hundred_thousand_pending() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO endpoints (endpoint_id, trunk_id, url, secret, state, note, changed_ms)
+                    VALUES (1, 't', 'https://192.0.2.1/', 's', 'enabled', '', 0);
+                 PRAGMA foreign_keys = OFF;
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+                 INSERT INTO deliveries (position, endpoint_id, call_id, sequence, state, attempts, next_attempt_ms)
+                    SELECT i, 1, CAST(printf('%016d', i / 2) AS BLOB), i % 2, 'pending', 0, i FROM n",
+            )
+            .unwrap();
+        let mut held = connection.prepare(HOLD_BACK).unwrap();
+        held.execute(params![50_000, 200_000]).unwrap();
+        let steps = held.get_status(rusqlite::StatementStatus::VmStep);
+        assert!(steps < 1_000, "{steps} steps");
+    }
 }
