@@ -33,7 +33,7 @@ use recorder::Recorder;
 pub use wakes::Wakes;
 
 /// Attempts under way at once to endpoints that failed last, of all together: their sockets must not be everybody's.
-const TRIALS: usize = 256;
+pub const TRIALS: usize = 256;
 
 /// How events are delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub(crate) struct Deps {
     pub(crate) metrics: Metrics,
     pub(crate) settings: watch::Receiver<Settings>,
     /// Turns of endpoints that failed last.
-    pub(crate) trials: Semaphore,
+    pub(crate) trials: Arc<Semaphore>,
 }
 
 /// Starts and watches the workers.
@@ -90,7 +90,7 @@ impl Dispatcher {
     pub async fn run(self, stop: CancellationToken) {
         let Dispatcher { settings, transport, outbox, clock, metrics, wakes } = self;
         let recorder = Recorder::start(Arc::clone(&outbox), metrics.clone(), stop.clone());
-        let trials = Semaphore::new(TRIALS);
+        let trials = Arc::new(Semaphore::new(TRIALS));
         let deps = Deps { outbox, recorder, clock, metrics, settings, trials };
         Crew::new(deps, transport, wakes).run(stop).await;
     }

@@ -40,5 +40,6 @@ mod schedule;
 mod store;
 mod suite;
 mod support;
+mod trials;
 mod trouble;
 mod writer;

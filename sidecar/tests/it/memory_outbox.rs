@@ -43,6 +43,8 @@ impl Row {
 
 /// The outbox. A row's delivery id is its place in the list.
 pub(crate) struct MemoryOutbox {
+    /// Where all of it goes.
+    url: Mutex<String>,
     rows: Mutex<Rows>,
     empty: Notify,
 }
@@ -79,7 +81,7 @@ impl Rows {
             .any(|&other| self.all[other].attempts < ORDERED_ATTEMPTS)
     }
 
-    fn due(&self, endpoint: i64, now_ms: i64, limit: usize) -> Due {
+    fn due(&self, endpoint: i64, now_ms: i64, limit: usize, url: String) -> Due {
         let queue = self.pending.get(&endpoint);
         let due = queue.into_iter().flat_map(|queue| queue.range(..=(now_ms, usize::MAX)));
         let ids = due.map(|(_, id)| *id).filter(|&id| !self.waits(id)).take(limit);
@@ -92,7 +94,7 @@ impl Rows {
         });
         let later = queue.and_then(|queue| queue.range((now_ms + 1, 0)..).next());
         Due {
-            webhook: Webhook::new("https://hooks.example.com/".into(), WebhookSecret::parse(SECRET).unwrap()),
+            webhook: Webhook::new(url, WebhookSecret::parse(SECRET).unwrap()),
             deliveries: deliveries.collect(),
             next_ms: later.map(|(at_ms, _)| *at_ms),
         }
@@ -134,7 +136,13 @@ impl MemoryOutbox {
         for (id, row) in all.iter().enumerate() {
             pending.entry(row.endpoint).or_default().insert((row.next_ms, id));
         }
-        Arc::new(MemoryOutbox { rows: Mutex::new(Rows { all, pending }), empty: Notify::new() })
+        let url = Mutex::new("https://hooks.example.com/".to_owned());
+        Arc::new(MemoryOutbox { url, rows: Mutex::new(Rows { all, pending }), empty: Notify::new() })
+    }
+
+    /// Has everything go elsewhere from now on.
+    pub(crate) fn set_url(&self, url: &str) {
+        url.clone_into(&mut self.url.lock().unwrap());
     }
 
     /// Waits until nothing is pending.
@@ -158,7 +166,8 @@ impl Outbox for MemoryOutbox {
     }
 
     fn due(&self, endpoint: EndpointId, now_ms: i64, limit: usize) -> Answer<'_, Option<Due>> {
-        Box::pin(ready(Ok(Some(self.rows.lock().unwrap().due(endpoint.0, now_ms, limit)))))
+        let url = self.url.lock().unwrap().clone();
+        Box::pin(ready(Ok(Some(self.rows.lock().unwrap().due(endpoint.0, now_ms, limit, url)))))
     }
 
     fn pull_in(&self, by_ms: i64, latest_ms: i64) -> Answer<'_, ()> {
