@@ -232,7 +232,10 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_due ON deliveries (endpoint_id, next_attempt_ms) WHERE state = 'pending';
 CREATE INDEX deliveries_in_order ON deliveries (endpoint_id, call_id, sequence) WHERE state = 'pending';
 CREATE INDEX deliveries_by_position ON deliveries (position);
-CREATE INDEX deliveries_parked ON deliveries (ended_ms) WHERE state = 'parked';
+CREATE INDEX deliveries_parked ON deliveries (delivery_id) WHERE state = 'parked';
+CREATE INDEX deliveries_parked_by_endpoint ON deliveries (endpoint_id, delivery_id) WHERE state = 'parked';
+CREATE INDEX deliveries_parked_by_account ON deliveries (account_id, delivery_id) WHERE state = 'parked';
+CREATE INDEX deliveries_by_call ON deliveries (call_id, delivery_id);
 CREATE INDEX deliveries_by_endpoint ON deliveries (endpoint_id, delivery_id);
 CREATE INDEX deliveries_by_account ON deliveries (account_id, delivery_id);
 CREATE INDEX events_by_account ON events (account_id, position);

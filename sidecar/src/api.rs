@@ -35,6 +35,7 @@ mod rate_plans;
 mod rates;
 mod reload;
 mod repeat;
+mod replays;
 mod schema;
 mod status;
 mod token;
@@ -202,6 +203,7 @@ fn routes() -> OpenApiRouter<Api> {
         applications::routes(),
         webhooks::routes(),
         deliveries::routes(),
+        replays::routes(),
         events::routes(),
         live::routes(),
         calls::routes(),

@@ -27,8 +27,8 @@ use crate::kamailio::preflight::Refusal;
 use crate::publish::Capacity;
 pub use calls::{CallCursor, CallFilter, CallPage, CallSums, CallsFound};
 pub use deliveries::{
-    Deliveries, DeliveryFilter, DeliveryRecord, DeliveryState, DeliveryStory, EndpointReport, LoggedAttempt,
-    MAX_REPLAY, Replayed, StoredEvent,
+    Again, Deliveries, DeliveryFilter, DeliveryRecord, DeliveryState, DeliveryStory, EndpointReport,
+    LoggedAttempt, MAX_LOOKED_AT, Replayed, StoredEvent, Walked,
 };
 pub use lists::{AuditFilter, Listed, Page, Recent, TrunkFilter};
 pub use outbox::Outbox;

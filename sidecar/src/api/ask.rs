@@ -12,7 +12,7 @@ use super::body::{object, reading};
 use super::etag::Conditions;
 use super::finish::RequestId;
 use super::problem::Refusal;
-use super::repeat::Repeatable;
+use super::repeat::{self, Repeatable};
 use super::token::Holder;
 use crate::input::problem::Broken;
 use crate::input::section::{Section, Source};
@@ -82,6 +82,24 @@ impl Ask {
     /// Refuses any parameter.
     pub(super) fn no_query(&self) -> Result<(), Refusal> {
         self.query(|_| ())
+    }
+
+    /// Of a request that does something and is no write of the configuration: refuses a key, for it may be done twice, and
+    /// conditions.
+    pub(super) fn no_write(&self) -> Result<(), Refusal> {
+        self.without(&[repeat::HEADER])?;
+        self.no_condition()
+    }
+
+    /// Of a write of what has no version: refuses conditions, for nothing would be held against them.
+    pub(super) fn no_condition(&self) -> Result<(), Refusal> {
+        self.without(&[header::IF_MATCH.as_str(), header::IF_NONE_MATCH.as_str()])
+    }
+
+    fn without(&self, names: &[&str]) -> Result<(), Refusal> {
+        let Some(name) = names.iter().find(|name| self.headers.contains_key(**name)) else { return Ok(()) };
+        let refusal = Refusal::fault(*name, "not_here", "has no meaning for this request");
+        Err(refusal.with_status(StatusCode::BAD_REQUEST, "bad_request"))
     }
 
     /// `limit` and `offset`, and whatever filters `read` knows.

@@ -1,7 +1,7 @@
-//! Deliveries: what was sent where, every attempt of it, and how to have it sent again.
+//! Deliveries: what was sent where, and every attempt of it. Reads only.
 //!
-//! To an account's token those of its own events. A delivery that is sent again keeps its event's id, so that a receiver
-//! that has it already can tell.
+//! To an account's token those of its own events. Lists go from the newest one to the oldest, and on from where the last page
+//! ended; what comes in meanwhile moves nothing. No page is counted, and none looks at more than a bounded number.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -16,12 +16,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::answer::{self, Answer, List, time};
-use super::ask::Ask;
-use super::body::Body;
+use super::answer::{self, Answer, time};
+use super::ask::{Ask, DEFAULT_LIMIT, LIMIT, number};
 use super::etag::ETag;
 use super::problem::Refusal;
-use super::schema::ReplayBody;
 use super::token::Holder;
 use super::{Api, owner, trouble};
 use crate::domain::Millis;
@@ -31,11 +29,7 @@ use crate::input::section::Section;
 use crate::store::{DeliveryFilter, DeliveryRecord, DeliveryState, DeliveryStory, LoggedAttempt};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(read))
-        .routes(routes!(replay))
-        .routes(routes!(replay_all))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read))
 }
 
 /// One event on its way to one endpoint.
@@ -136,15 +130,22 @@ impl From<LoggedAttempt> for Attempt {
     }
 }
 
-/// What was put back into the outbox.
+/// Which part of the deliveries this is.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = ReplayedDeliveries)]
-struct Replayed {
-    /// Deliveries that will be sent again.
-    replayed: u64,
-    /// Whether there are more: ask again.
-    more: bool,
+struct DeliveriesMeta {
+    /// Most deliveries on this page.
+    limit: u32,
+    /// `cursor` of the next page; null if nothing is left. A page may have room left and still have a next one: one looks
+    /// at no more than 10,000 deliveries.
+    next_cursor: Option<String>,
+}
+
+/// A page of deliveries.
+#[derive(Debug, Serialize, ToSchema)]
+struct DeliveryList {
+    meta: DeliveriesMeta,
+    objects: Vec<Delivery>,
 }
 
 /// Which deliveries somebody asks for.
@@ -153,7 +154,7 @@ pub(super) struct Asked {
     account: Option<String>,
     trunk: Option<String>,
     application: Option<String>,
-    state: Option<DeliveryState>,
+    pub(super) state: Option<DeliveryState>,
     call: Option<Uuid>,
     from_ms: Option<Millis>,
     before_ms: Option<Millis>,
@@ -162,10 +163,15 @@ pub(super) struct Asked {
 impl Asked {
     /// The filters that lists and replays have in common.
     pub(super) fn read(section: &Section<'_>) -> Asked {
+        let trunk = section.parsed("trunkId", rules::label);
+        let application = section.parsed("applicationId", rules::label);
+        if trunk.is_some() && application.is_some() {
+            section.problem("applicationId", Broken::new("not_here", "has no place beside trunkId"));
+        }
         Asked {
             account: section.parsed("accountId", rules::label),
-            trunk: section.parsed("trunkId", rules::label),
-            application: section.parsed("applicationId", rules::label),
+            trunk,
+            application,
             state: section.parsed("state", state),
             call: section.parsed("callId", call),
             from_ms: section.parsed("createdFrom", instant),
@@ -174,11 +180,15 @@ impl Asked {
     }
 
     /// As the holder of a token may ask it: what is not its own does not exist.
-    async fn filter(self, api: &Api, holder: &Holder) -> Result<DeliveryFilter, Refusal> {
+    pub(super) async fn filter(self, api: &Api, holder: &Holder) -> Result<DeliveryFilter, Refusal> {
         for (id, kind) in [(&self.trunk, Kind::Trunk), (&self.application, Kind::Application)] {
-            // Events outlive their trunk: administrators may ask for those of one that is gone.
-            if let (Some(id), Some(_)) = (id, holder.account()) {
-                owner::visible(api, holder, id.clone(), kind).await?;
+            let Some(id) = id else { continue };
+            let found = api.store.trunk(id.clone()).await;
+            let found = found.map_err(|error| trouble(api, "api_read", error))?;
+            match found {
+                // Events outlive their trunk: administrators may ask for those of one that is gone.
+                None if holder.account().is_none() => {}
+                found => owner::seen(found, holder, kind).map(drop)?,
             }
         }
         Ok(DeliveryFilter {
@@ -208,9 +218,14 @@ fn instant(text: &str) -> Result<Millis, Broken> {
     at.map(|at| at.as_millisecond()).map_err(|_| Broken::new("invalid_time", rule))
 }
 
+/// The id of a delivery.
+pub(super) fn id(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|id| *id > 0)
+}
+
 /// A delivery, if the caller may see it.
-async fn visible(api: &Api, ask: &Ask, id: &str) -> Result<DeliveryStory, Refusal> {
-    let Ok(id) = id.parse() else { return Err(Refusal::not_found()) };
+pub(super) async fn visible(api: &Api, ask: &Ask, id: &str) -> Result<DeliveryStory, Refusal> {
+    let id = self::id(id).ok_or_else(Refusal::not_found)?;
     let found = api.store.delivery(id).await.map_err(|error| trouble(api, "api_read", error))?;
     let found = found.filter(|found| ask.holder.sees(found.delivery.account.as_deref()));
     found.ok_or_else(Refusal::not_found)
@@ -220,7 +235,7 @@ async fn visible(api: &Api, ask: &Ask, id: &str) -> Result<DeliveryStory, Refusa
 #[utoipa::path(get, path = "/v1/webhook-deliveries", tag = "webhook-deliveries",
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Objects on a page; 20 if nothing is said"),
-        ("offset" = Option<u64>, Query, minimum = 0, maximum = 1000000000, description = "Objects before the page"),
+        ("cursor" = Option<String>, Query, description = "Where the last page ended: its `nextCursor`"),
         ("accountId" = Option<String>, Query, description = "Those of this account's events"),
         ("trunkId" = Option<String>, Query, description = "Those of this trunk's endpoint"),
         ("applicationId" = Option<String>, Query, description = "Those of this voice application's endpoint"),
@@ -228,13 +243,21 @@ async fn visible(api: &Api, ask: &Ask, id: &str) -> Result<DeliveryStory, Refusa
         ("callId" = Option<String>, Query, description = "Those of this call"),
         ("createdFrom" = Option<String>, Query, description = "Of events from this time on"),
         ("createdBefore" = Option<String>, Query, description = "Of events before this time")),
-    responses((status = 200, description = "A page of deliveries", body = List<Delivery>)))]
+    responses((status = 200, description = "A page of deliveries", body = DeliveryList)))]
 async fn list(State(api): State<Api>, ask: Ask) -> Answer {
-    let (page, asked) = ask.page(Asked::read)?;
+    let (limit, before, asked) = ask.query(|section| {
+        let limit = section.parsed("limit", |text| number(text, LIMIT));
+        let rule = "must be the nextCursor of a page";
+        let cursor = |text: &str| id(text).ok_or(Broken::new("invalid_parameter", rule));
+        (limit.unwrap_or(DEFAULT_LIMIT), section.parsed("cursor", cursor), Asked::read(section))
+    })?;
     let filter = asked.filter(&api, &ask.holder).await?;
-    let found = api.store.list_deliveries(filter, page.into()).await;
-    let found = found.map_err(|error| trouble(&api, "api_read", error))?;
-    answer::list(page, found.total, found.objects.iter().map(Delivery::from).collect())
+    let found = api.store.list_deliveries(filter, before, limit).await;
+    let walked = found.map_err(|error| trouble(&api, "api_read", error))?;
+    let next = walked.last.filter(|_| walked.more);
+    let meta = DeliveriesMeta { limit, next_cursor: next.map(|id| id.to_string()) };
+    let objects = walked.found.iter().map(Delivery::from).collect();
+    Ok(Json(DeliveryList { meta, objects }).into_response())
 }
 
 /// One delivery, with the event and every attempt.
@@ -245,39 +268,9 @@ async fn read(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Answe
     let story = visible(&api, &ask, &id).await?;
     let event = RawValue::from_string(story.body);
     let event = event.map_err(|_| Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
-    let state = format!("{}-{}", story.attempts.len(), story.delivery.state.name());
+    let DeliveryRecord { state, attempts, next_attempt_ms, .. } = &story.delivery;
+    let state = format!("{}-{}-{attempts}-{next_attempt_ms}", story.attempts.len(), state.name());
     let etag = ETag::with_volatile(story.delivery.id, state);
     let attempt_log = story.attempts.into_iter().map(Attempt::from).collect();
     answer::object(&ask, &etag, Story { delivery: Delivery::from(&story.delivery), event, attempt_log })
-}
-
-/// Sends one delivery again, whatever became of it, with all its attempts before it.
-#[utoipa::path(post, path = "/v1/webhook-deliveries/{deliveryId}/replay", tag = "webhook-deliveries",
-    responses((status = 200, description = "What will be sent", body = Replayed)))]
-async fn replay(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Answer {
-    ask.no_query()?;
-    let story = visible(&api, &ask, &id).await?;
-    let replayed = api.store.replay(story.delivery.id, api.clock.now_ms()).await;
-    let endpoint = replayed.map_err(|error| trouble(&api, "api_write", error))?;
-    let gone = || {
-        let detail = "its trunk or application has no webhook any more";
-        Refusal::new(StatusCode::CONFLICT, "no_webhook", detail)
-    };
-    api.wakes.wake(&[endpoint.ok_or_else(gone)?]);
-    Ok(Json(Replayed { replayed: 1, more: false }).into_response())
-}
-
-/// Sends deliveries again that are delivered or parked: of an endpoint, of a time, of a state; oldest first, 10,000 at a
-/// time. Without `state` only those that are parked.
-#[utoipa::path(post, path = "/v1/webhook-deliveries:replay", tag = "webhook-deliveries", request_body = ReplayBody,
-    responses((status = 200, description = "What will be sent", body = Replayed)))]
-async fn replay_all(State(api): State<Api>, ask: Ask, body: Body) -> Answer {
-    ask.no_query()?;
-    let asked = body.parse()?.read(Asked::read)?;
-    let mut filter = asked.filter(&api, &ask.holder).await?;
-    filter.state.get_or_insert(DeliveryState::Parked);
-    let replayed = api.store.replay_all(filter, api.clock.now_ms()).await;
-    let replayed = replayed.map_err(|error| trouble(&api, "api_write", error))?;
-    api.wakes.wake(&replayed.endpoints);
-    Ok(Json(Replayed { replayed: replayed.count, more: replayed.more }).into_response())
 }

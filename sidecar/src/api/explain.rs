@@ -44,6 +44,7 @@ pub(super) struct Attempt {
     responses((status = 200, description = "What would happen to it", body = View)))]
 async fn explain(State(api): State<Api>, ask: Ask, body: Body) -> Answer {
     ask.no_query()?;
+    ask.no_write()?;
     let attempt = body.parse()?.read(read)?.ok_or_else(Refusal::not_found)?;
     let explanation = api.explain(&attempt)?;
     if let Some(own) = ask.holder.account() {

@@ -55,7 +55,7 @@ fn complete(mut document: OpenApi) -> OpenApi {
         let lists = (item.post.is_some() && !path.contains(':')) || path.ends_with("/rates");
         for (method, operation) in operations(item) {
             let name = operation.operation_id.take().unwrap_or_default();
-            operation.operation_id = Some(format!("{}_{name}", operation_tag(operation)));
+            operation.operation_id = Some(format!("{}_{name}", operation_tag(operation).replace('-', "_")));
             parameters(operation, path, method, one, lists);
             problems(operation, path, method, one);
         }
@@ -65,11 +65,16 @@ fn complete(mut document: OpenApi) -> OpenApi {
 
 /// Whether an operation that is no `GET` changes the configuration through the writer.
 fn writes(operation: &Operation) -> bool {
-    !["explain", "reload", "webhooks", "webhook-deliveries"].contains(&operation_tag(operation).as_str())
+    !["explain", "reload", "webhooks", "webhook-deliveries"].contains(&operation_tag(operation))
 }
 
-fn operation_tag(operation: &Operation) -> String {
-    operation.tags.iter().flatten().next().cloned().unwrap_or_default().replace('-', "_")
+/// Whether a write of this path is held against the version of an object.
+fn versioned(path: &str, one: bool) -> bool {
+    one || path.ends_with("/rotate-secret") || path.ends_with("/rates:import")
+}
+
+fn operation_tag(operation: &Operation) -> &str {
+    operation.tags.iter().flatten().next().map_or("", String::as_str)
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
@@ -108,7 +113,7 @@ fn parameters(operation: &mut Operation, path: &str, method: &str, one: bool, li
             let about =
                 "The same request under the same key is done once, and gets the same answer for a day";
             added.push(parameter("Idempotency-Key", ParameterIn::Header, about, key));
-            if one {
+            if versioned(path, one) {
                 let about = "Refuses the change if the object has another version";
                 added.push(parameter("If-Match", ParameterIn::Header, about, text()));
             }
@@ -146,7 +151,7 @@ fn problems(operation: &mut Operation, path: &str, method: &str, one: bool) {
         told.push(("413", "The body is too large"));
         told.push(("415", "The body has another type"));
     }
-    if one {
+    if method != "get" && writes(operation) && versioned(path, one) {
         told.push(("412", "The object has another version"));
     }
     if one && method == "get" {

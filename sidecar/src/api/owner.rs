@@ -53,7 +53,8 @@ pub(super) async fn writable(
     Ok(found)
 }
 
-fn seen(found: Option<PlacedTrunk>, holder: &Holder, kind: Kind) -> Result<PlacedTrunk, Refusal> {
+/// What was found, if it is of this kind and the caller may see it.
+pub(super) fn seen(found: Option<PlacedTrunk>, holder: &Holder, kind: Kind) -> Result<PlacedTrunk, Refusal> {
     let found =
         found.filter(|placed| placed.item.kind == kind && holder.sees(placed.item.account.as_deref()));
     found.ok_or_else(Refusal::not_found)

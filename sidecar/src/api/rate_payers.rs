@@ -102,6 +102,7 @@ async fn read(api: &Api, ask: &Ask, payer: Payer, kind: Option<Kind>) -> Answer 
 
 async fn write(api: &Api, ask: &Ask, body: &Body, payer: Payer, kind: Option<Kind>) -> Answer {
     ask.holder.admin()?;
+    ask.no_condition()?;
     let (wait, ()) = ask.wait(|_| ())?;
     let plan = body.parse()?.read(choice)?;
     let turn = api.turn(ask, &body.bytes, wait).await?;

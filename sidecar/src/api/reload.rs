@@ -26,6 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     responses((status = 200, description = "What came of it", body = Report)))]
 async fn reload(State(api): State<Api>, ask: Ask) -> Answer {
     ask.holder.admin()?;
+    ask.no_write()?;
     let dry_run = ask.query(|section| section.parsed("dryRun", flag))?.unwrap_or(false);
     let report = api.reload.reload(dry_run).await;
     let busy = || {

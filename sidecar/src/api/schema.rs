@@ -148,8 +148,8 @@ mod tests {
     use super::fields::*;
     use super::*;
     use crate::api::{
-        accounts, applications, credentials, deliveries, explain, ip_acls, origination_uris, rate_payers,
-        rate_plans, tokens, trunks,
+        accounts, applications, credentials, explain, ip_acls, origination_uris, rate_payers, rate_plans,
+        replays, tokens, trunks,
     };
     use crate::domain::{Account, Limits, ManagedBy, Scope, Stamp, Token};
     use crate::edit::application::Rules;
@@ -221,7 +221,7 @@ mod tests {
             (rate_plan_new(), asked(|s| rate_plans::edit_new(s, &mut plan))),
             (rate_plan(), asked(|s| rate_plans::edit(s, &mut plan))),
             (rate_plan_choice(), asked(|s| drop(rate_payers::choice(s)))),
-            (replay(), asked(|s| drop(deliveries::Asked::read(s)))),
+            (replay(), asked(|s| drop(replays::Asked::read(s)))),
             (ip_acl_new(), asked(|s| drop(ip_acls::edit(s, None)))),
             (ip_acl(), asked(|s| drop(ip_acls::edit(s, Some(acl))))),
             (origination_uri_new(), asked(|s| drop(origination_uris::edit(s, None)))),

@@ -153,6 +153,7 @@ async fn read(api: &Api, ask: &Ask, id: String, kind: Kind) -> Answer {
 
 async fn test(api: &Api, ask: &Ask, id: String, kind: Kind) -> Answer {
     ask.no_query()?;
+    ask.no_write()?;
     let (found, webhook) = found(api, ask, id, kind).await?;
     let probed = probe::send(&*api.transport, &*api.clock, &webhook, &found.item.id).await;
     Ok(Json(Tested::from(probed)).into_response())
@@ -160,6 +161,7 @@ async fn test(api: &Api, ask: &Ask, id: String, kind: Kind) -> Answer {
 
 async fn switch(api: &Api, ask: &Ask, id: String, kind: Kind, enabled: bool) -> Answer {
     ask.no_query()?;
+    ask.no_write()?;
     let (found, _) = found(api, ask, id, kind).await?;
     let id = found.item.id;
     let switched = api.store.enable_endpoint(id.clone(), enabled, api.clock.now_ms()).await;
@@ -174,6 +176,8 @@ async fn rotate(api: &Api, ask: &Ask, id: String, kind: Kind) -> Answer {
     let (wait, ()) = ask.wait(|_| ())?;
     let turn = api.turn(ask, &[], wait).await?;
     let now = owner::writable(api, &turn, &ask.holder, &id, kind).await?.item;
+    // Two who rotate what they have both read must not make the secret before it forgotten, which receivers still know.
+    ask.conditions.check(&ETag::new(now.stamp.revision))?;
     let mut after = now.clone();
     let webhook = after.webhook.as_mut().ok_or_else(no_webhook)?;
     let secret = WebhookSecret::random();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::client::Failure;
 use super::commands::{number, switch};
-use super::request::{Request, Shape, paging, segment};
+use super::request::{Request, Shape, segment};
 
 /// Columns of deliveries.
 pub(super) const COLUMNS: &[(&str, &str)] = &[
@@ -43,7 +43,7 @@ pub(super) fn commands() -> [Command; 3] {
                 .about("Newest first")
                 .args(filters())
                 .arg(number("limit", "At most so many (20)"))
-                .arg(number("offset", "Leave out so many")),
+                .arg(Arg::new("cursor").long("cursor").value_name("TEXT").help("Go on where a page ended")),
         )
         .subcommand(
             Command::new("show")
@@ -57,9 +57,16 @@ pub(super) fn commands() -> [Command; 3] {
                     Arg::new("id")
                         .value_name("DELIVERY")
                         .help("Its deliveryId")
-                        .conflicts_with_all(FILTERS.map(|(flag, _, _)| flag)),
+                        .conflicts_with_all(FILTERS.map(|(flag, _, _)| flag))
+                        .conflicts_with("after"),
                 )
-                .args(filters()),
+                .args(filters())
+                .arg(
+                    Arg::new("after")
+                        .long("after")
+                        .value_name("DELIVERY")
+                        .help("Those behind this one: lastDeliveryId of the answer before"),
+                ),
         );
     let verbs = PossibleValuesParser::new(["show", "test", "enable", "disable", "rotate-secret"]);
     let webhook = Command::new("webhook")
@@ -101,15 +108,19 @@ fn delivery(verb: &str, typed: &ArgMatches) -> Request {
     match (verb, text("id")) {
         ("replay", Some(id)) => Request::post(format!("{}/replay", one(&id)), None, Shape::Object),
         ("replay", None) => {
+            let after = text("after").map(|id| ("afterDeliveryId", id));
+            let given = filters.chain(after);
             let body: Map<String, Value> =
-                filters.map(|(field, value)| (field.to_owned(), value.into())).collect();
+                given.map(|(field, value)| (field.to_owned(), value.into())).collect();
             Request::post("/v1/webhook-deliveries:replay", Some(Value::Object(body)), Shape::Object)
         }
         (_, Some(id)) => Request::get(one(&id), Shape::Object),
         (_, None) => {
             let mut request = Request::get("/v1/webhook-deliveries", Shape::Deliveries);
             request.query.extend(filters);
-            paging(typed, &mut request);
+            let limit = typed.get_one::<u64>("limit").map(|limit| ("limit", limit.to_string()));
+            request.query.extend(limit);
+            request.query.extend(text("cursor").map(|cursor| ("cursor", cursor)));
             request
         }
     }
@@ -141,17 +152,21 @@ mod tests {
 
     #[test]
     fn what_is_typed_is_what_is_asked() {
-        let request = typed("trunkctl delivery list --trunk acme --state parked --limit 5");
+        let request = typed("trunkctl delivery list --trunk acme --state parked --limit 5 --cursor 7");
         assert_eq!((request.method, request.path.as_str()), (Method::GET, "/v1/webhook-deliveries"));
-        let wanted = [("trunkId", "acme".into()), ("state", "parked".into()), ("limit", "5".into())];
+        let wanted = [("trunkId", "acme"), ("state", "parked"), ("limit", "5"), ("cursor", "7")];
+        let wanted = wanted.map(|(name, value)| (name, value.to_owned()));
         assert_eq!(request.query, wanted);
         assert_eq!(typed("trunkctl delivery show 7").path, "/v1/webhook-deliveries/7");
 
         let request = typed("trunkctl delivery replay 7");
         assert_eq!((request.path.as_str(), request.body), ("/v1/webhook-deliveries/7/replay", None));
-        let request = typed("trunkctl delivery replay --application voice --state delivered");
+        let request = typed("trunkctl delivery replay --application voice --state delivered --after 9");
         assert_eq!(request.path, "/v1/webhook-deliveries:replay");
-        assert_eq!(request.body, Some(json!({"applicationId": "voice", "state": "delivered"})));
+        assert_eq!(
+            request.body,
+            Some(json!({"applicationId": "voice", "state": "delivered", "afterDeliveryId": "9"}))
+        );
 
         let request = typed("trunkctl webhook rotate-secret voice --application");
         assert_eq!(request.path, "/v1/voice-applications/voice/webhook/rotate-secret");

@@ -1,13 +1,15 @@
 //! What people may want to know of deliveries, and do about them: look, send again, end and begin an endpoint; and every
 //! event in order, for those who would rather fetch them.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
-use super::{Answer, EndpointId, Listed, Page};
+use super::{Answer, EndpointId};
 use crate::domain::Millis;
 
-/// Most deliveries that one request sends again.
-pub const MAX_REPLAY: u32 = 10_000;
+/// Most deliveries that one question looks at, whether or not they match.
+pub const MAX_LOOKED_AT: usize = 10_000;
 
 /// Where a delivery is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,15 +115,35 @@ pub struct DeliveryStory {
     pub attempts: Vec<LoggedAttempt>,
 }
 
+/// Some deliveries of a walk in the order of their ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walked<T> {
+    /// Those that match; perhaps fewer than there was room for, if many did not match.
+    pub found: Vec<T>,
+    /// Id of the last one that was looked at; `None` if there was none.
+    pub last: Option<i64>,
+    /// Whether there are any behind it.
+    pub more: bool,
+}
+
+/// Which deliveries are to be sent again, and at whose wish.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Again {
+    /// Their ids.
+    pub deliveries: Vec<i64>,
+    /// Those of them alone that are there.
+    pub state: Option<DeliveryState>,
+    /// Those of them alone whose trunk or application is this account's now.
+    pub owner: Option<String>,
+}
+
 /// What was put back into the outbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
     /// How many deliveries.
     pub count: u64,
-    /// Whether there are more that the filter lets through.
-    pub more: bool,
     /// Who has something new to be sent.
-    pub endpoints: Vec<EndpointId>,
+    pub endpoints: BTreeSet<EndpointId>,
 }
 
 /// How an endpoint is.
@@ -156,18 +178,23 @@ pub struct StoredEvent {
 
 /// The part of a store that people ask about deliveries.
 pub trait Deliveries: Send + Sync + 'static {
-    /// A page of the deliveries, newest first.
-    fn list_deliveries(&self, filter: DeliveryFilter, page: Page) -> Answer<'_, Listed<DeliveryRecord>>;
+    /// Deliveries older than `before`, newest first, at most `limit`. Looks at no more than [`MAX_LOOKED_AT`].
+    fn list_deliveries(
+        &self,
+        filter: DeliveryFilter,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Answer<'_, Walked<DeliveryRecord>>;
+
+    /// Ids of deliveries newer than `after`, oldest first. Looks at no more than [`MAX_LOOKED_AT`].
+    fn delivery_ids(&self, filter: DeliveryFilter, after: Option<i64>) -> Answer<'_, Walked<i64>>;
 
     /// One delivery.
     fn delivery(&self, id: i64) -> Answer<'_, Option<DeliveryStory>>;
 
-    /// Puts one delivery back into the outbox, with all its attempts before it, whatever became of it; `None` if there is
-    /// none, or its endpoint is gone.
-    fn replay(&self, id: i64, now_ms: Millis) -> Answer<'_, Option<EndpointId>>;
-
-    /// The same for all that a filter lets through and that are not pending, oldest first, at most [`MAX_REPLAY`].
-    fn replay_all(&self, filter: DeliveryFilter, now_ms: Millis) -> Answer<'_, Replayed>;
+    /// Puts deliveries back into the outbox as if new, with all their attempts before it. Leaves out what is not there, and
+    /// what has no endpoint any more.
+    fn replay(&self, again: Again, now_ms: Millis) -> Answer<'_, Replayed>;
 
     /// The endpoint of a trunk or application.
     fn endpoint(&self, trunk: String) -> Answer<'_, Option<EndpointReport>>;

@@ -9,6 +9,7 @@ mod calls;
 mod commit;
 mod configuration;
 mod deliveries;
+mod delivery_walk;
 mod forget;
 mod ingest;
 mod kamailio;

@@ -240,6 +240,11 @@ pub(in crate::api) fn replay() -> Vec<Field> {
         field("callId", "Those of this call", uuid),
         time("createdFrom", "Of events from this time on"),
         time("createdBefore", "Of events before this time"),
+        field(
+            "afterDeliveryId",
+            "Those behind this one: `lastDeliveryId` of the answer before",
+            of(Type::String),
+        ),
     ]
 }
 

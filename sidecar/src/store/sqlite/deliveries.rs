@@ -6,32 +6,34 @@ use uuid::Uuid;
 
 use super::SqliteStore;
 use super::configuration::rows;
-use super::lists::Conditions;
+use super::delivery_walk::{Direction, Walk};
 use super::text::{damaged, get};
 use crate::domain::Millis;
 use crate::store::{
-    Answer, Deliveries, DeliveryFilter, DeliveryRecord, DeliveryState, DeliveryStory, EndpointId,
-    EndpointReport, Listed, LoggedAttempt, MAX_REPLAY, Page, Replayed, StoreError, StoredEvent,
+    Again, Answer, Deliveries, DeliveryFilter, DeliveryRecord, DeliveryState, DeliveryStory, EndpointId,
+    EndpointReport, LoggedAttempt, MAX_LOOKED_AT, Replayed, StoreError, StoredEvent, Walked,
 };
 
-/// Where a filter's columns are.
-const TABLES: &str = "deliveries d JOIN events e USING (position)";
-
 impl Deliveries for SqliteStore {
-    fn list_deliveries(&self, filter: DeliveryFilter, page: Page) -> Answer<'_, Listed<DeliveryRecord>> {
-        self.read_much(move |db| list(db, &filter, page))
+    fn list_deliveries(
+        &self,
+        filter: DeliveryFilter,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Answer<'_, Walked<DeliveryRecord>> {
+        self.read_much(move |db| list(db, &filter, before, limit))
+    }
+
+    fn delivery_ids(&self, filter: DeliveryFilter, after: Option<i64>) -> Answer<'_, Walked<i64>> {
+        self.read_much(move |db| Walk::of(db, &filter, Direction::OldestFirst, after)?.run(db, MAX_LOOKED_AT))
     }
 
     fn delivery(&self, id: i64) -> Answer<'_, Option<DeliveryStory>> {
         self.read(move |db| story(db, id))
     }
 
-    fn replay(&self, id: i64, now_ms: Millis) -> Answer<'_, Option<EndpointId>> {
-        self.run(move |db| replay(db, id, now_ms))
-    }
-
-    fn replay_all(&self, filter: DeliveryFilter, now_ms: Millis) -> Answer<'_, Replayed> {
-        self.run(move |db| replay_all(db, &filter, now_ms))
+    fn replay(&self, again: Again, now_ms: Millis) -> Answer<'_, Replayed> {
+        self.run(move |db| replay(db, &again, now_ms))
     }
 
     fn endpoint(&self, trunk: String) -> Answer<'_, Option<EndpointReport>> {
@@ -57,32 +59,17 @@ impl Deliveries for SqliteStore {
     }
 }
 
-fn conditions(db: &Transaction<'_>, filter: &DeliveryFilter) -> Result<Conditions, StoreError> {
-    let mut conditions = Conditions::default();
-    conditions.equal("d.account_id", filter.account.clone());
-    if let Some(trunk) = &filter.trunk {
-        let mut select = db.prepare_cached("SELECT endpoint_id FROM endpoints WHERE trunk_id = ?1")?;
-        let found: Option<i64> = select.query_row([trunk], |row| row.get(0)).optional()?;
-        // No endpoint has number 0.
-        conditions.equal("d.endpoint_id", Some(found.unwrap_or(0)));
-    }
-    conditions.equal("d.state", filter.state.map(|state| state.name().to_owned()));
-    conditions.equal("d.call_id", filter.call.map(|call| call.as_bytes().to_vec()));
-    conditions.at_least("e.created_ms", filter.from_ms);
-    conditions.below("e.created_ms", filter.before_ms);
-    Ok(conditions)
-}
-
 fn list(
     db: &Transaction<'_>,
     filter: &DeliveryFilter,
-    page: Page,
-) -> Result<Listed<DeliveryRecord>, StoreError> {
-    let conditions = conditions(db, filter)?;
-    let (total, ids): (_, Vec<i64>) =
-        conditions.page(db, "d.delivery_id", TABLES, "d.delivery_id DESC", page)?;
-    let objects = ids.into_iter().filter_map(|id| one(db, id).transpose()).collect::<Result<_, _>>()?;
-    Ok(Listed { total, objects })
+    before: Option<i64>,
+    limit: u32,
+) -> Result<Walked<DeliveryRecord>, StoreError> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let Walked { found, last, more } =
+        Walk::of(db, filter, Direction::NewestFirst, before)?.run(db, limit)?;
+    let found = found.into_iter().filter_map(|id| one(db, id).transpose()).collect::<Result<_, _>>()?;
+    Ok(Walked { found, last, more })
 }
 
 fn one(db: &Transaction<'_>, id: i64) -> Result<Option<DeliveryRecord>, StoreError> {
@@ -130,33 +117,33 @@ fn story(db: &Transaction<'_>, id: i64) -> Result<Option<DeliveryStory>, StoreEr
     Ok(Some(DeliveryStory { delivery, body, attempts }))
 }
 
-/// Into the outbox as if new, if it has an endpoint still.
+/// Into the outbox as if new, if it has an endpoint still, and where and whose it is as it was asked for.
 const AGAIN: &str =
     "UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_ms = ?2, ended_ms = NULL
-     WHERE delivery_id = ?1 AND endpoint_id IN (SELECT endpoint_id FROM endpoints WHERE state != 'removed')
+     WHERE delivery_id = ?1 AND (?3 IS NULL OR state = ?3) AND EXISTS
+        (SELECT 1 FROM endpoints e WHERE e.endpoint_id = deliveries.endpoint_id AND e.state != 'removed' AND (?4 IS NULL
+            OR EXISTS (SELECT 1 FROM trunks t WHERE t.trunk_id = e.trunk_id AND t.account_id = ?4)))
      RETURNING endpoint_id";
 
-fn replay(db: &Transaction<'_>, id: i64, now_ms: Millis) -> Result<Option<EndpointId>, StoreError> {
+fn replay(db: &Transaction<'_>, again: &Again, now_ms: Millis) -> Result<Replayed, StoreError> {
     let mut update = db.prepare_cached(AGAIN)?;
-    Ok(update.query_row(params![id, now_ms], |row| row.get(0).map(EndpointId)).optional()?)
-}
-
-fn replay_all(db: &Transaction<'_>, filter: &DeliveryFilter, now_ms: Millis) -> Result<Replayed, StoreError> {
-    let mut conditions = conditions(db, filter)?;
-    conditions.term("d.state != 'pending'");
-    conditions.term("d.endpoint_id IN (SELECT endpoint_id FROM endpoints WHERE state != 'removed')");
-    let page = Page { limit: MAX_REPLAY, offset: 0 };
-    let (total, ids): (_, Vec<i64>) = conditions.page(db, "d.delivery_id", TABLES, "d.delivery_id", page)?;
-    let mut replayed = Replayed { more: total > ids.len() as u64, ..Replayed::default() };
-    for id in ids {
-        let Some(endpoint) = replay(db, id, now_ms)? else { continue };
-        replayed.count += 1;
-        if !replayed.endpoints.contains(&endpoint) {
-            replayed.endpoints.push(endpoint);
-        }
+    let mut replayed = Replayed::default();
+    for id in &again.deliveries {
+        let values = params![id, now_ms, again.state.map(DeliveryState::name), again.owner];
+        let endpoint = update.query_row(values, |row| row.get(0).map(EndpointId)).optional()?;
+        replayed.count += u64::from(endpoint.is_some());
+        replayed.endpoints.extend(endpoint);
     }
     Ok(replayed)
 }
+
+// As in the outbox, the indexes are named. Counts read entries of an index and no row.
+
+const PENDING: &str = "SELECT count(*), min(delivery_id) FROM deliveries INDEXED BY deliveries_due
+     WHERE endpoint_id = ?1 AND state = 'pending'";
+
+const PARKED: &str = "SELECT count(*) FROM deliveries INDEXED BY deliveries_parked_by_endpoint
+     WHERE endpoint_id = ?1 AND state = 'parked'";
 
 fn endpoint(db: &Transaction<'_>, trunk: &str) -> Result<Option<EndpointReport>, StoreError> {
     let sql = "SELECT * FROM endpoints WHERE trunk_id = ?1 AND state != 'removed'";
@@ -172,13 +159,11 @@ fn endpoint(db: &Transaction<'_>, trunk: &str) -> Result<Option<EndpointReport>,
         })
     })?;
     let Some(mut report) = found.into_iter().next() else { return Ok(None) };
-    let sql = "SELECT count(*), min(position) FROM deliveries WHERE endpoint_id = ?1 AND state = 'pending'";
     let (pending, oldest): (_, Option<i64>) =
-        db.prepare_cached(sql)?.query_row([report.id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let sql = "SELECT count(*) FROM deliveries WHERE endpoint_id = ?1 AND state = 'parked'";
-    report.parked = db.prepare_cached(sql)?.query_row([report.id.0], |row| row.get(0))?;
+        db.prepare_cached(PENDING)?.query_row([report.id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    report.parked = db.prepare_cached(PARKED)?.query_row([report.id.0], |row| row.get(0))?;
     report.pending = pending;
-    let sql = "SELECT created_ms FROM events WHERE position = ?1";
+    let sql = "SELECT created_ms FROM events JOIN deliveries USING (position) WHERE delivery_id = ?1";
     report.oldest_pending_ms = db.prepare_cached(sql)?.query_row([oldest], |row| row.get(0)).optional()?;
     Ok(Some(report))
 }

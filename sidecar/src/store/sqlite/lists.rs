@@ -93,28 +93,6 @@ impl Conditions {
         }
     }
 
-    /// A column must be this or more, if there is a bound.
-    pub(super) fn at_least(&mut self, column: &str, least: Option<i64>) {
-        self.compare(column, ">=", least);
-    }
-
-    /// A column must be less than this, if there is a bound.
-    pub(super) fn below(&mut self, column: &str, bound: Option<i64>) {
-        self.compare(column, "<", bound);
-    }
-
-    fn compare(&mut self, column: &str, operator: &str, bound: Option<i64>) {
-        if let Some(bound) = bound {
-            self.values.push(bound.into());
-            self.terms.push(format!("{column} {operator} ?{}", self.values.len()));
-        }
-    }
-
-    /// Something of ours must hold.
-    pub(super) fn term(&mut self, term: &str) {
-        self.terms.push(term.to_owned());
-    }
-
     /// How many rows there are, and `column` of those on the page.
     pub(super) fn page<T: FromSql>(
         &self,

@@ -15,6 +15,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0006_webhooks.sql", include_str!("../../../../schema/sqlite/0006_webhooks.sql")),
     ("0007_rate_plans.sql", include_str!("../../../../schema/sqlite/0007_rate_plans.sql")),
     ("0008_retention.sql", include_str!("../../../../schema/sqlite/0008_retention.sql")),
+    ("0009_deliveries.sql", include_str!("../../../../schema/sqlite/0009_deliveries.sql")),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -68,3 +68,14 @@ async fn of_many_writers_who_saw_the_same_one_wins() {
     assert_eq!((statuses[0], &statuses[1..]), (200, &[412; 19][..]));
     daemon.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_version_takes_no_condition() {
+    let (_site, daemon, admin) = daemon().await;
+    let account = admin.account("acme").await;
+    let path = format!("/v1/accounts/{account}/rate-plan");
+    let request = admin.request(Method::PATCH, &path).header("if-match", "\"1\"");
+    let refused = admin.send(with_json(request, &json!({"ratePlanId": null}))).await;
+    assert_eq!(refused.refused(400, "bad_request").faults(), ["if-match not_here"]);
+    daemon.stop().await.unwrap();
+}

@@ -91,3 +91,34 @@ async fn many_at_once_under_one_key_make_one_thing() {
     assert_eq!(admin.get("/v1/accounts").await.body["meta"]["total"], 1);
     daemon.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_write_takes_no_key_and_promises_none() {
+    let (_site, daemon, admin) = daemon().await;
+    let (path, _) = admin.make("/v1/trunks", json!({"webhookUrl": "https://192.0.2.1/"})).await;
+    let document = admin.get("/openapi.json").await.expect(200).body;
+    let promises = |path: &str, name: &str| {
+        let parameters = document["paths"][path]["post"]["parameters"].as_array().unwrap().iter();
+        parameters.clone().any(|parameter| parameter["name"] == name)
+    };
+    let no_writes = [
+        ("/v1/explain", "/v1/explain".to_owned()),
+        ("/v1/reload", "/v1/reload".to_owned()),
+        ("/v1/trunks/{trunkId}/webhook/test", format!("{path}/webhook/test")),
+        ("/v1/trunks/{trunkId}/webhook/enable", format!("{path}/webhook/enable")),
+        ("/v1/trunks/{trunkId}/webhook/disable", format!("{path}/webhook/disable")),
+        ("/v1/webhook-deliveries/{deliveryId}/replay", "/v1/webhook-deliveries/1/replay".to_owned()),
+        ("/v1/webhook-deliveries:replay", "/v1/webhook-deliveries:replay".to_owned()),
+    ];
+    for (described, asked) in &no_writes {
+        let refused = keyed(&admin, Method::POST, asked, "k", Some(json!({}))).await;
+        assert_eq!(refused.refused(400, "bad_request").faults(), ["idempotency-key not_here"], "{asked}");
+        let held = with_json(admin.request(Method::POST, asked).header("if-match", "\"1\""), &json!({}));
+        assert_eq!(admin.send(held).await.refused(400, "bad_request").faults(), ["if-match not_here"]);
+        for name in ["Idempotency-Key", "wait"] {
+            assert!(!promises(described, name), "{described} promises {name}");
+        }
+    }
+    assert!(promises("/v1/trunks/{trunkId}/webhook/rotate-secret", "Idempotency-Key"));
+    daemon.stop().await.unwrap();
+}

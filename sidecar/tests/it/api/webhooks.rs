@@ -97,8 +97,12 @@ async fn a_probe_tells_what_happened() {
 async fn a_new_secret_is_shown_once_and_both_sign_for_a_day() {
     let receiver = Receiver::start(Answer::Status(200)).await;
     let world = World::new(&receiver, json!({"webhookEd25519": true})).await;
-    let rotated =
-        world.me.post(&format!("{}/webhook/rotate-secret", world.path), json!({})).await.expect(200);
+    let rotate = format!("{}/webhook/rotate-secret", world.path);
+    let version = world.me.get(&world.path).await.expect(200).etag().to_owned();
+    let held = || world.me.request(reqwest::Method::POST, &rotate).header("if-match", &version);
+    let rotated = world.me.send(held()).await.expect(200);
+    // Somebody else who has read the same does not make the first secret forgotten.
+    world.me.send(held()).await.refused(412, "precondition_failed");
     let secret = text(&rotated.body["webhookSecret"]).to_owned();
     assert_ne!(secret, world.secret);
     let shown = world.me.get(&world.path).await.expect(200);
@@ -231,18 +235,90 @@ async fn deliveries_are_listed_and_sent_again_with_their_ids() {
     let (_, they) = world.admin.tenant("they").await;
     they.get(&path).await.refused(404, "not_found");
     they.post(&format!("{path}/replay"), json!({})).await.refused(404, "not_found");
-    assert_eq!(they.get("/v1/webhook-deliveries").await.expect(200).body["meta"]["total"], 0);
+    let none = they.get("/v1/webhook-deliveries").await.expect(200).body;
+    assert_eq!((&none["objects"], &none["meta"]["nextCursor"]), (&json!([]), &Value::Null));
     assert_eq!(they.post(replay, json!({"state": "delivered"})).await.expect(200).body["replayed"], 0);
     they.post(replay, json!({"trunkId": world.trunk})).await.refused(404, "not_found");
     for (query, fault) in [
         ("state=lost", "?state invalid_state"),
         ("callId=x", "?callId invalid_id"),
         ("createdFrom=yesterday", "?createdFrom invalid_time"),
+        ("cursor=0", "?cursor invalid_parameter"),
+        ("trunkId=a&applicationId=b", "?applicationId not_here"),
     ] {
         let refused =
             world.me.get(&format!("/v1/webhook-deliveries?{query}")).await.refused(400, "bad_query");
         assert_eq!(refused.faults(), [fault]);
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_deliveries_go_on_where_they_ended_and_so_do_replays() {
+    let receiver = Receiver::start(Answer::Status(200)).await;
+    let world = World::new(&receiver, json!({})).await;
+    for index in 1..=3 {
+        world.call(index);
+    }
+    let all = world.in_state("delivered", 6).await;
+    let ids =
+        |objects: &[Value]| objects.iter().map(|one| text(&one["deliveryId"]).to_owned()).collect::<Vec<_>>();
+    let (mut found, mut query) = (Vec::new(), "limit=2".to_owned());
+    let pages = loop {
+        let page = world.me.get(&format!("/v1/webhook-deliveries?{query}")).await.expect(200).body;
+        found.extend(ids(page["objects"].as_array().unwrap()));
+        // What comes in meanwhile moves nothing.
+        world.call(10 + found.len() as u8);
+        let Some(cursor) = page["meta"]["nextCursor"].as_str() else { break found.len() / 2 };
+        query = format!("limit=2&cursor={cursor}");
+    };
+    assert_eq!((pages, &found), (3, &ids(&all)));
+    world.in_state("delivered", 12).await;
+
+    // Every delivery is sent once more, although each matches again as soon as it is delivered.
+    let replay = "/v1/webhook-deliveries:replay";
+    let again = world.me.post(replay, json!({"state": "delivered"})).await.expect(200).body;
+    assert_eq!((&again["replayed"], &again["more"]), (&json!(12), &json!(false)));
+    let last = ids(&world.in_state("delivered", 12).await)[0].clone();
+    assert_eq!(text(&again["lastDeliveryId"]), last);
+    let more = json!({"state": "delivered", "afterDeliveryId": last});
+    let more = world.me.post(replay, more).await.expect(200).body;
+    assert_eq!((&more["replayed"], text(&more["lastDeliveryId"])), (&json!(0), last.as_str()));
+    let behind = json!({"state": "delivered", "afterDeliveryId": found[2]});
+    assert_eq!(world.me.post(replay, behind).await.expect(200).body["replayed"], 8);
+    for (body, fault) in [
+        (json!({"state": "pending"}), "/state invalid_state"),
+        (json!({"afterDeliveryId": "x"}), "/afterDeliveryId invalid_id"),
+        (json!({"trunkId": "a", "applicationId": "b"}), "/applicationId not_here"),
+    ] {
+        assert_eq!(world.me.post(replay, body).await.refused(422, "validation_failed").faults(), [fault]);
+    }
+    // A trunk is no application, whoever asks; one that is gone might have been either.
+    let as_application = format!("/v1/webhook-deliveries?applicationId={}", world.trunk);
+    world.admin.get(&as_application).await.refused(404, "not_found");
+    world.admin.get("/v1/webhook-deliveries?applicationId=gone").await.expect(200);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_under_one_account_is_never_sent_to_the_next() {
+    let receiver = Receiver::start(Answer::Status(200)).await;
+    let world = World::new(&receiver, json!({})).await;
+    world.call(1);
+    let delivered = world.in_state("delivered", 2).await;
+    let (other, they) = world.admin.tenant("they").await;
+    world.admin.patch(&world.path, json!({"accountId": other})).await.expect(200);
+    let path = format!("/v1/webhook-deliveries/{}", text(&delivered[0]["deliveryId"]));
+    world.me.get(&path).await.expect(200);
+    world.me.post(&format!("{path}/replay"), json!({})).await.refused(409, "no_webhook");
+    they.post(&format!("{path}/replay"), json!({})).await.refused(404, "not_found");
+    let replay = "/v1/webhook-deliveries:replay";
+    for caller in [&world.me, &they] {
+        let replayed = caller.post(replay, json!({"state": "delivered"})).await.expect(200).body;
+        assert_eq!(replayed["replayed"], 0);
+    }
+    assert_eq!(receiver.received().len(), 2);
+    world.admin.post(&format!("{path}/replay"), json!({})).await.expect(200);
     world.stop().await;
 }
 
