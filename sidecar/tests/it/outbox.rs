@@ -151,3 +151,45 @@ async fn a_removed_trunk_still_gets_what_is_owed_and_a_removed_webhook_parks_it(
     let backlog = store.backlog().await.unwrap();
     assert_eq!((backlog.pending, backlog.parked), (0, 2));
 }
+
+/// What is still known of the secrets of endpoints.
+fn secrets(site: &Site) -> Vec<(String, Option<String>)> {
+    let database = rusqlite::Connection::open(site.database()).unwrap();
+    let mut select = database.prepare("SELECT secret, old_secret FROM endpoints").unwrap();
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test]
+async fn what_a_disabled_endpoint_is_owed_is_parked_when_its_trunk_goes() {
+    let site = site();
+    let store = site.store().await;
+    store.ingest(batch(1, vec![initiated(call_id(1), "acme", 100)]), 1000).await.unwrap();
+    store.enable_endpoint("acme".into(), false, 1001).await.unwrap().expect("there is one");
+    assert_eq!(store.backlog().await.unwrap().pending, 1);
+    store.close().await.unwrap();
+
+    site.write("a.toml", "");
+    let store = site.store().await;
+    let backlog = store.backlog().await.unwrap();
+    assert_eq!((backlog.pending, backlog.parked, backlog.disabled_endpoints), (0, 1, 0));
+    let written = store.ingest(batch(2, vec![answered(call_id(1), "acme", 900)]), 1002).await.unwrap();
+    assert_eq!((written.events, written.endpoints.len()), (1, 0), "nothing more is owed");
+    assert_eq!(secrets(&site), [(String::new(), None)]);
+}
+
+#[tokio::test]
+async fn a_receiver_that_ends_the_endpoint_of_a_removed_trunk_ends_it_for_good() {
+    let site = site();
+    let store = site.store().await;
+    let records = (1..=2).map(|index| initiated(call_id(index), "acme", 100)).collect();
+    store.ingest(batch(2, records), 1000).await.unwrap();
+    store.close().await.unwrap();
+    site.write("a.toml", "");
+    let store = site.store().await;
+    let first = due(&*store, 1000).await.deliveries[0].id;
+    store.record(vec![attempt(first, 1, Then::Disable)]).await.unwrap();
+    let backlog = store.backlog().await.unwrap();
+    assert_eq!((backlog.pending, backlog.parked, backlog.disabled_endpoints), (0, 2, 0));
+    assert_eq!(secrets(&site), [(String::new(), None)]);
+}

@@ -141,8 +141,42 @@ fn record(db: &Transaction<'_>, attempt: &AttemptRecord) -> Result<(), StoreErro
              WHERE endpoint_id = ?1 AND state = 'enabled'",
         )?
         .execute(params![attempt.endpoint.0, over_ms])?;
+        let sql = "SELECT trunk_id FROM endpoints WHERE endpoint_id = ?1 AND state = 'disabled'
+             AND trunk_id NOT IN (SELECT trunk_id FROM trunks)";
+        let of_none: Option<String> =
+            db.prepare_cached(sql)?.query_row([attempt.endpoint.0], |row| row.get(0)).optional()?;
+        if let Some(trunk) = of_none {
+            end(db, &trunk, TRUNK_REMOVED, over_ms)?;
+        }
     }
     Ok(())
+}
+
+/// Why an endpoint was ended that nobody can switch on again.
+pub(super) const TRUNK_REMOVED: &str = "trunk removed";
+
+/// Ends the endpoint of a trunk: what it is owed is parked, and its secrets are forgotten.
+pub(super) fn end(db: &Transaction<'_>, trunk: &str, note: &str, now_ms: Millis) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE endpoints SET state = 'removed', note = ?2, changed_ms = ?3, secret = '', old_secret = NULL,
+            old_secret_until_ms = NULL, signing_key = NULL
+         WHERE trunk_id = ?1 AND state != 'removed' RETURNING endpoint_id";
+    let values = params![trunk, note, now_ms];
+    let ended: Option<i64> = db.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?;
+    if let Some(endpoint) = ended {
+        let sql = "UPDATE deliveries INDEXED BY deliveries_due SET state = 'parked', ended_ms = ?2
+             WHERE endpoint_id = ?1 AND state = 'pending'";
+        db.prepare_cached(sql)?.execute([endpoint, now_ms])?;
+    }
+    Ok(())
+}
+
+/// The trunk of an endpoint is going. An endpoint that is sent to gets what is owed for the trunk's last calls; of one that
+/// is not, nobody is left who could switch it on.
+pub(super) fn trunk_removed(db: &Transaction<'_>, trunk: &str, now_ms: Millis) -> Result<(), StoreError> {
+    let sql = "SELECT count(*) FROM endpoints WHERE trunk_id = ?1 AND state = 'disabled'";
+    let off: i64 = db.prepare_cached(sql)?.query_row([trunk], |row| row.get(0))?;
+    if off > 0 { end(db, trunk, TRUNK_REMOVED, now_ms) } else { Ok(()) }
 }
 
 /// What waits for this delivery comes due no earlier than it does. Without that, a dead endpoint's waiting events would

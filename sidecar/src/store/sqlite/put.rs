@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Statement, Transaction, params};
 use uuid::Uuid;
 
-use super::text;
+use super::{outbox, text};
 use crate::domain::{
     Account, Credential, IpAcl, Millis, Node, OriginationUri, Part, Stamp, Trunk, auth_mode_name, kind_name,
 };
@@ -189,17 +189,10 @@ impl Row for OriginationUri {
 }
 
 /// An endpoint that the receiver had ended with 410 comes back when its URL or secret changes. One whose trunk has no
-/// webhook any more keeps what is owed, parked.
+/// webhook any more is ended.
 fn endpoint(db: &Transaction<'_>, trunk: &Trunk, now_ms: Millis) -> Result<(), StoreError> {
     let Some(webhook) = &trunk.webhook else {
-        let sql = "UPDATE endpoints SET state = 'removed', note = 'webhook removed', changed_ms = ?2
-             WHERE trunk_id = ?1 AND state != 'removed'";
-        if db.prepare_cached(sql)?.execute(params![trunk.id, now_ms])? > 0 {
-            let sql = "UPDATE deliveries SET state = 'parked', ended_ms = ?2 WHERE state = 'pending' AND endpoint_id =
-                (SELECT endpoint_id FROM endpoints WHERE trunk_id = ?1)";
-            db.prepare_cached(sql)?.execute(params![trunk.id, now_ms])?;
-        }
-        return Ok(());
+        return outbox::end(db, &trunk.id, "webhook removed", now_ms);
     };
     let sql = "UPDATE endpoints SET state = 'enabled', note = '', changed_ms = ?5
          WHERE trunk_id = ?1 AND (state = 'removed' OR url != ?2 OR method != ?3 OR secret != ?4)";

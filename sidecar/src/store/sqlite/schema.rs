@@ -16,6 +16,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0007_rate_plans.sql", include_str!("../../../../schema/sqlite/0007_rate_plans.sql")),
     ("0008_retention.sql", include_str!("../../../../schema/sqlite/0008_retention.sql")),
     ("0009_deliveries.sql", include_str!("../../../../schema/sqlite/0009_deliveries.sql")),
+    ("0010_endpoints.sql", include_str!("../../../../schema/sqlite/0010_endpoints.sql")),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
