@@ -5,6 +5,7 @@
 //! Nothing here waits, and nothing here knows SIP.
 
 pub(crate) mod audit;
+mod backlog;
 mod brakes;
 mod calls;
 mod count;
@@ -15,6 +16,7 @@ pub(crate) mod process;
 mod recount;
 pub(crate) mod slots;
 mod sweep;
+mod trust;
 
 use std::fs;
 use std::io::Read;
@@ -64,7 +66,7 @@ pub struct Live {
 
 impl Live {
     /// For Kamailio's first process, before it forks: makes the file, or takes the one that is there and begins a new
-    /// epoch in it. Refuses a file with other parameters while calls may still be counted in it, and one that another
+    /// epoch in it. A file with other parameters, or of a build with another layout, is made anew. Refuses one that another
     /// running Kamailio holds.
     pub(crate) fn create_or_reopen(dir: &Path, capacity: Capacity) -> Result<Live, OpenError> {
         let path = dir.join(FILE);
@@ -73,17 +75,19 @@ impl Live {
                 Live::create(dir, &path, capacity)?;
                 Live::attach(dir)?
             }
+            Err(OpenError::OtherLayout { .. }) => {
+                let map = Map::open_shared(&path).map_err(|error| OpenError::io(&path, error))?;
+                take_away(&path, &map)?;
+                return Live::create_or_reopen(dir, capacity);
+            }
             other => other?,
         };
+        if live.capacity != capacity {
+            take_away(&path, &live.map)?;
+            return Live::create_or_reopen(dir, capacity);
+        }
         if !live.map.try_lock().map_err(|error| OpenError::io(&path, error))? {
             return Err(OpenError::InUse { path });
-        }
-        if live.capacity != capacity {
-            // Nobody runs on it: a new file takes its name. What stood in it are limits of a moment and orphans, and
-            // the daemon finds by itself that the calls of the old one are gone.
-            drop(live);
-            fs::remove_file(&path).map_err(|error| OpenError::io(&path, error))?;
-            return Live::create_or_reopen(dir, capacity);
         }
         live.begin_epoch();
         Ok(live)
@@ -238,5 +242,36 @@ impl Live {
     /// Whether that has been said: from then on a slot of an earlier epoch is an orphan.
     pub fn restored(&self) -> bool {
         self.map.acquire(L_RESTORED_EPOCH) == self.epoch()
+    }
+}
+
+/// Makes room for a new file under this name, if nobody runs on the one that is there. What stood in it are limits of a
+/// moment and orphans, and the daemon finds by itself that the calls of the old one are gone.
+fn take_away(path: &Path, map: &Map) -> Result<(), OpenError> {
+    let io = |error| OpenError::io(path, error);
+    if !map.try_lock().map_err(io)? {
+        return Err(OpenError::InUse { path: path.to_owned() });
+    }
+    fs::remove_file(path).map_err(io)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const CAPACITY: Capacity = Capacity { trunks: 1, accounts: 1, gateways: 1, slots: 16, processes: 1 };
+
+    #[test]
+    fn a_file_of_another_layout_is_made_anew_once_nobody_runs_on_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let running = Live::create_or_reopen(dir.path(), CAPACITY).expect("a file");
+        running.word(L_LAYOUT).store(LAYOUT - (1 << 32), Ordering::Relaxed);
+        let refused = Live::create_or_reopen(dir.path(), CAPACITY);
+        assert!(matches!(refused, Err(OpenError::InUse { .. })), "{refused:?}");
+        assert!(matches!(Live::attach(dir.path()), Err(OpenError::OtherLayout { .. })), "the daemon waits");
+        drop(running);
+        let remade = Live::create_or_reopen(dir.path(), CAPACITY).expect("a new file");
+        assert_eq!((remade.epoch(), remade.is_current(dir.path())), (1, true));
+        assert!(Live::attach(dir.path()).is_ok());
     }
 }

@@ -25,6 +25,8 @@ pub enum RateError {
 }
 
 const NS_PER_SECOND: f64 = 1e9;
+/// How often [`RateWord::forgive`] goes after a word that moves.
+const FORGIVING_SWAPS: u32 = 8;
 
 impl Rate {
     /// Admits nothing.
@@ -122,6 +124,22 @@ impl RateWord<'_> {
     /// between, and no clock that is read here says whether it has when the word is swapped.
     pub(crate) fn give_back(self, token: Token) {
         let _ = swap(Site::RateSwap, self.0, token.after, token.before, Ordering::Relaxed);
+    }
+
+    /// Takes one call back, whoever has come since; a word that others keep moving is left as it is. It may forget a part of a
+    /// later call's debt, as [`RateWord::give_back`] says, so it is for words that promise no window.
+    pub(crate) fn forgive(self, rate: Rate, now_ns: u64) {
+        let mut tat = self.0.load(Ordering::Relaxed);
+        for _ in 0..FORGIVING_SWAPS {
+            if tat <= now_ns {
+                return;
+            }
+            let next = tat.saturating_sub(rate.interval_ns).max(now_ns);
+            match swap(Site::RateSwap, self.0, tat, next, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(current) => tat = current,
+            }
+        }
     }
 
     /// Carries the debt over to a new rate: the same number of calls, at the new interval. Called by the publisher,
@@ -256,6 +274,26 @@ mod tests {
         let word = AtomicU64::new(u64::MAX);
         RateWord(&word).cap(Rate::NONE, || 0);
         assert_eq!(word.load(Ordering::Relaxed), u64::MAX, "what admits nothing has no bucket");
+    }
+
+    #[test]
+    fn a_call_that_is_forgiven_leaves_room_for_one_and_never_for_more_than_a_burst() {
+        let rate = Rate::per_second(2.0, Some(2)).unwrap();
+        let cell = AtomicU64::new(0);
+        let word = RateWord(&cell);
+        let start = 100 * SECOND;
+        word.forgive(rate, start);
+        for _ in 0..2 {
+            let _ = word.take(rate, start).unwrap();
+        }
+        assert!(word.take(rate, start).is_err());
+        word.forgive(rate, start);
+        let _ = word.take(rate, start).unwrap();
+        for _ in 0..9 {
+            word.forgive(rate, start);
+        }
+        let taken = (0..9).filter(|_| word.take(rate, start).is_ok()).count();
+        assert_eq!(taken, 2);
     }
 
     proptest! {

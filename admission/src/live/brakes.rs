@@ -1,8 +1,8 @@
 //! Brakes: how often an address, or a user of a trunk, has lately done what only attackers do often.
 //!
 //! Limiter words like those of the trunks, found by a keyed hash: what is remembered is bounded whatever is sent, decays by
-//! itself, and costs neither a lock nor a list. Two that meet on one word share it, one in eight thousand; a word is only
-//! ever asked about calls that have proved nothing. It must never take part in a decision about a call that has.
+//! itself, and costs neither a lock nor a list. Two that meet on one word share it, one in eight thousand. It must never take
+//! part in a decision about a call that has proved what it must: a brake says how a call is looked at, not what it is worth.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use super::layout::*;
 use crate::hash::Space;
 use crate::map;
 use crate::rate::{Rate, RateWord};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::AtomicU64;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +26,9 @@ pub enum Brake<'a> {
     Flood(IpAddr),
     /// Calls from anywhere that had proved nothing.
     AllStrangers,
+    /// New calls of customers, let pass while there is a crowd.
+    Customers,
 }
-
-/// How long a look at the receive buffers counts, in nanoseconds: longer than until the next one, so that a node does not
-/// swing between too much and nothing.
-const BACKLOG_NS: u64 = 3_000_000_000;
-
-/// How long a right password speaks for the address it came from, in nanoseconds.
-const TRUST_NS: u64 = 3_600_000_000_000;
 
 impl Live {
     /// Whether one more would be too many at this rate, taking nothing.
@@ -46,34 +41,10 @@ impl Live {
         self.brake(brake).is_none_or(|word| word.take(rate, map::monotonic_ns()).is_ok())
     }
 
-    /// This address has proved the password of this user of a trunk.
-    pub fn trust(&self, source: IpAddr, trunk: u32, user: &[u8]) {
-        if let Some(word) = self.trust_word(source, trunk, user) {
-            word.fetch_max(map::monotonic_ns().saturating_add(TRUST_NS), Ordering::Relaxed);
-        }
-    }
-
-    /// Whether it has within the last hour: then what others did to the same user is not held against it.
-    pub fn is_trusted(&self, source: IpAddr, trunk: u32, user: &[u8]) -> bool {
-        self.trust_word(source, trunk, user)
-            .is_some_and(|word| word.load(Ordering::Relaxed) > map::monotonic_ns())
-    }
-
-    /// What one look at the receive buffers found. A smaller find does not take the place of a larger one that still counts.
-    pub fn note_backlog(&self, percent: u32) {
-        if percent >= self.backlog() {
-            self.word(L_BACKLOG).store(percent.into(), Ordering::Relaxed);
-            self.word(L_BACKLOG_UNTIL).store(map::monotonic_ns() + BACKLOG_NS, Ordering::Relaxed);
-        }
-    }
-
-    /// How full the receive buffers have lately been, in percent.
-    pub fn backlog(&self) -> u32 {
-        match self.word(L_BACKLOG).load(Ordering::Relaxed) {
-            0 => 0,
-            _ if self.word(L_BACKLOG_UNTIL).load(Ordering::Relaxed) < map::monotonic_ns() => 0,
-            percent => u32::try_from(percent).unwrap_or(u32::MAX),
-        }
+    /// Takes one press of [`Brake::AllStrangers`] back: that stranger has proved itself. One more or fewer changes how soon the
+    /// next is answered without a transaction, and no promise; a limit's word is never forgiven (`RateWord::give_back`).
+    pub fn forgive_stranger(&self, rate: Rate) {
+        RateWord(self.word(L_STRANGERS)).forgive(rate, map::monotonic_ns());
     }
 
     fn brake(&self, brake: Brake<'_>) -> Option<RateWord<'_>> {
@@ -84,14 +55,9 @@ impl Live {
             Brake::Strangers(source) => (2, keys.bytes(Space::Source, &neighbourhood(source))),
             Brake::Flood(source) => (3, keys.bytes(Space::Source, &neighbourhood(source))),
             Brake::AllStrangers => return Some(RateWord(self.word(L_STRANGERS))),
+            Brake::Customers => return Some(RateWord(self.word(L_CUSTOMERS))),
         };
         self.field(field, hash).map(RateWord)
-    }
-
-    fn trust_word(&self, source: IpAddr, trunk: u32, user: &[u8]) -> Option<&AtomicU64> {
-        let keys = self.keys();
-        let source = keys.bytes(Space::Source, &neighbourhood(source));
-        self.field(TRUST_FIELD, keys.pair(source, keys.credential(trunk, user)))
     }
 
     fn field(&self, field: usize, hash: u64) -> Option<&AtomicU64> {
@@ -101,7 +67,7 @@ impl Live {
 }
 
 /// Who counts as one: an IPv4 address, or the /64 that an IPv6 host chooses its addresses from (RFC 4291 section 2.5.4).
-fn neighbourhood(source: IpAddr) -> [u8; 8] {
+pub(super) fn neighbourhood(source: IpAddr) -> [u8; 8] {
     match source {
         IpAddr::V4(address) => {
             let [a, b, c, d] = address.octets();
@@ -115,13 +81,17 @@ fn neighbourhood(source: IpAddr) -> [u8; 8] {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::sync::Ordering;
 
-    fn live() -> (tempfile::TempDir, Live) {
+    pub(in super::super) fn live() -> (tempfile::TempDir, Live) {
         let dir = tempfile::tempdir().expect("a directory");
         let capacity = Capacity { trunks: 1, accounts: 1, gateways: 1, slots: 16, processes: 1 };
         let live = Live::create_or_reopen(dir.path(), capacity).expect("a file");
+        // Of random keys, one in some hundred makes two of the entries below share a word.
+        live.word(L_KEY_0).store(11, Ordering::Relaxed);
+        live.word(L_KEY_1).store(22, Ordering::Relaxed);
         (dir, live)
     }
 
@@ -146,22 +116,10 @@ mod tests {
             Brake::Strangers(there),
             Brake::Flood(there),
             Brake::AllStrangers,
+            Brake::Customers,
         ] {
             assert!(!live.is_braked(brake, rate), "{brake:?}");
         }
-    }
-
-    #[test]
-    fn a_backlog_counts_for_a_while_and_the_largest_stands() {
-        let (_dir, live) = live();
-        assert_eq!(live.backlog(), 0);
-        live.note_backlog(80);
-        live.note_backlog(10);
-        assert_eq!(live.backlog(), 80);
-        live.word(L_BACKLOG_UNTIL).store(map::monotonic_ns() - 1, Ordering::Relaxed);
-        assert_eq!(live.backlog(), 0);
-        live.note_backlog(10);
-        assert_eq!(live.backlog(), 10);
     }
 
     #[test]
@@ -172,16 +130,5 @@ mod tests {
         assert!(live.press(address("2001:db8::1"), rate));
         assert!(live.is_braked(address("2001:db8::ffff:2"), rate));
         assert!(!live.is_braked(address("2001:db8:0:1::1"), rate));
-    }
-
-    #[test]
-    fn a_right_password_speaks_for_its_address_and_user_alone() {
-        let (_dir, live) = live();
-        let (here, there) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        assert!(!live.is_trusted(here, 7, b"pbx"));
-        live.trust(here, 7, b"pbx");
-        assert!(live.is_trusted(here, 7, b"pbx"));
-        assert!(!live.is_trusted(there, 7, b"pbx") && !live.is_trusted(here, 8, b"pbx"));
-        assert!(!live.is_trusted(here, 7, b"other"));
     }
 }

@@ -6,7 +6,7 @@ use crate::reason::Reason;
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"TRNKLIV1");
 pub(super) const LAYOUT: u64 =
-    3 << 32 | (LINE * 31 + BODY_WORDS * 37 + PROCESS_WORDS * 41 + HEADER_WORDS) as u64;
+    4 << 32 | (LINE * 31 + BODY_WORDS * 37 + PROCESS_WORDS * 41 + HEADER_WORDS) as u64;
 /// Words in a cache line.
 pub(super) const LINE: usize = 8;
 pub(super) const HEADER_WORDS: usize = 512;
@@ -30,15 +30,21 @@ pub(super) const L_NODE: usize = 64;
 pub(super) const L_SLOTS_USED: usize = 72;
 /// Calls from anywhere that had proved nothing.
 pub(super) const L_STRANGERS: usize = 80;
-/// How full the fullest receive buffer was, in percent, and until when that counts: nanoseconds of the monotonic clock.
+/// How full the fullest receive buffer was: percent in the low 16 bits, above them until when that counts, in milliseconds of
+/// the monotonic clock.
 pub(super) const L_BACKLOG: usize = 88;
-pub(super) const L_BACKLOG_UNTIL: usize = 89;
+/// The same of two looks in a row: the smaller one.
+pub(super) const L_BACKLOG_TWICE: usize = 89;
+/// What the last look found, in percent.
+pub(super) const L_BACKLOG_LAST: usize = 90;
+/// New calls of customers that were let pass in a crowd.
+pub(super) const L_CUSTOMERS: usize = 96;
 
 /// Words of one field of brakes: a power of two.
 pub(super) const BRAKE_WORDS: usize = 8_192;
-/// Fields of brakes, the trust among them.
-pub(super) const BRAKE_FIELDS: usize = 5;
-pub(super) const TRUST_FIELD: usize = 4;
+pub(super) const BRAKE_FIELDS: usize = 4;
+/// Words of the trust: a power of two.
+pub(super) const TRUST_WORDS: usize = 65_536;
 
 /// In a line of a trunk, an account or the node.
 pub(super) const LINE_RATE: usize = 0;
@@ -121,8 +127,12 @@ impl Capacity {
         (self.health_at() + self.gateways as usize).next_multiple_of(LINE)
     }
 
-    fn tags_at(self) -> usize {
+    fn trust_at(self) -> usize {
         self.brakes_at() + BRAKE_FIELDS * BRAKE_WORDS
+    }
+
+    fn tags_at(self) -> usize {
+        self.trust_at() + TRUST_WORDS
     }
 
     fn bodies_at(self) -> usize {
@@ -141,6 +151,7 @@ impl Capacity {
             processes: self.processes_at(),
             health: self.health_at(),
             brakes: self.brakes_at(),
+            trust: self.trust_at(),
             tags: self.tags_at(),
             bodies: self.bodies_at(),
             end: self.words(),
@@ -156,6 +167,7 @@ pub(super) struct Offsets {
     pub(super) processes: usize,
     pub(super) health: usize,
     pub(super) brakes: usize,
+    pub(super) trust: usize,
     pub(super) tags: usize,
     pub(super) bodies: usize,
     pub(super) end: usize,
