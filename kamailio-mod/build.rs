@@ -67,6 +67,7 @@ const TYPES: &[&str] = &[
     "_uri_type",
 ];
 const FUNCTIONS: &[&str] = &[
+    "check_dig_cred",
     "destroy_modules_phase",
     "find_export",
     "find_module_by_name",
@@ -75,6 +76,7 @@ const FUNCTIONS: &[&str] = &[
     "get_debug_level",
     "get_max_procs",
     "my_pid",
+    "parse_credentials",
     "parse_from_header",
     "parse_headers",
     "parse_to_header",

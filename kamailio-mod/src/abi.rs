@@ -8,7 +8,7 @@ use crate::guard::guarded;
 use crate::params;
 use crate::sys;
 use crate::verdict::Plain;
-use crate::{admit, backlog, brake, dialog, explain, lifecycle, pv, ready, route, rpc, suspects};
+use crate::{admit, backlog, dialog, explain, lifecycle, pv, ready, route, rpc, screen, suspects};
 
 /// A table that Kamailio only reads. Raw pointers inside point to statics of ours.
 #[repr(transparent)]
@@ -189,7 +189,7 @@ extern "C" fn mod_destroy() {
 }
 
 unsafe extern "C" fn trunk_screen(msg: *mut sys::sip_msg, _: *mut c_char, _: *mut c_char) -> c_int {
-    guarded("trunk_screen", || brake::trunk_screen(msg))
+    guarded("trunk_screen", || screen::trunk_screen(msg))
 }
 
 unsafe extern "C" fn trunk_admit(msg: *mut sys::sip_msg, _: *mut c_char, _: *mut c_char) -> c_int {
@@ -205,7 +205,7 @@ unsafe extern "C" fn trunk_next(msg: *mut sys::sip_msg, _: *mut c_char, _: *mut 
 }
 
 unsafe extern "C" fn kemi_screen(msg: *mut sys::sip_msg) -> c_int {
-    guarded("trunk_screen", || brake::trunk_screen(msg))
+    guarded("trunk_screen", || screen::trunk_screen(msg))
 }
 
 unsafe extern "C" fn kemi_admit(msg: *mut sys::sip_msg) -> c_int {

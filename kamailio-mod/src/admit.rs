@@ -9,7 +9,7 @@ use trunk_admission::{Admission, Attempt, Identity, Kind, Now, Proof, Reason, Re
 
 use crate::digest::{self, Asked, Proved};
 use crate::ending::{self, How};
-use crate::judgement::{Judgement, uuid};
+use crate::judgement::{Judgement, Proven, uuid};
 use crate::log::{self, Level};
 use crate::msg::SipMsg;
 use crate::process::{self, Process};
@@ -29,9 +29,11 @@ pub(crate) fn trunk_admit(msg: *mut sys::sip_msg) -> Admit {
     // SAFETY: Kamailio hands over the message of the running route.
     let Some(msg) = (unsafe { SipMsg::new(msg) }) else { return unjudged() };
     let judged = process::with(|process| {
+        let screened = &process.judgement;
+        let proven = screened.proven.filter(|_| screened.key == msg.key());
         // The worst first: whatever goes wrong from here on, `$trunk(code)` has an answer for the caller.
         process.judgement = Judgement::unjudged(msg.key());
-        judge(process, msg)
+        judge(process, msg, proven)
     });
     judged.unwrap_or_else(unjudged)
 }
@@ -41,7 +43,7 @@ pub(crate) fn unjudged() -> Admit {
     if process::fail_open() { Admit::Passed } else { Admit::Deny }
 }
 
-fn judge(process: &mut Process, msg: SipMsg<'_>) -> Admit {
+fn judge(process: &mut Process, msg: SipMsg<'_>, proven: Option<Proven>) -> Admit {
     if !msg.parse() {
         log::line(Level::Warn, &MALFORMED, format_args!("an INVITE without Call-ID, From, To or CSeq"));
         return unjudged();
@@ -63,7 +65,15 @@ fn judge(process: &mut Process, msg: SipMsg<'_>) -> Admit {
         }
     };
     name(process, &identity);
-    let proof = if identity.needs_password { prove(process, msg, &identity) } else { Proof::None };
+    let proof = match proven {
+        _ if !identity.needs_password => Proof::None,
+        Some(proven) if proven == of(process, &identity) => Proof::Verified,
+        // Of another table or trunk, it proves nothing here: the nonce count is taken, so this says stale.
+        _ => prove(process, msg, &identity),
+    };
+    if identity.needs_password && proof != Proof::Verified {
+        process.rates.stranger(&process.instance, source);
+    }
     match process.instance.admit(&identity, &attempt, proof, facts.now) {
         Verdict::Admitted(admission) => {
             note(process, admission, false);
@@ -81,15 +91,9 @@ fn judge(process: &mut Process, msg: SipMsg<'_>) -> Admit {
         }
         Verdict::Challenge(_) => {
             process.judgement.reason = Some(Reason::Challenge);
-            process.rates.stranger(&process.instance, source);
             Admit::Challenge
         }
-        Verdict::Refused(refusal) => {
-            if refusal.reason == Reason::BadCredentials {
-                process.rates.stranger(&process.instance, source);
-            }
-            refuse(process, &facts, &refusal)
-        }
+        Verdict::Refused(refusal) => refuse(process, &facts, &refusal),
     }
 }
 
@@ -114,7 +118,13 @@ struct Facts<'a> {
     now: Now,
 }
 
-fn prove(process: &mut Process, msg: SipMsg<'_>, identity: &Identity) -> Proof {
+/// What a right password would prove now.
+pub(crate) fn of(process: &Process, identity: &Identity) -> Proven {
+    Proven { generation: process.instance.generation(), trunk: identity.trunk.live() }
+}
+
+/// Looks at the credentials that the message brings for the trunk, whose realm has been noted. Once for each message.
+pub(crate) fn prove(process: &mut Process, msg: SipMsg<'_>, identity: &Identity) -> Proof {
     let Some((auth, algorithm)) = &process.digest else {
         log::line(
             Level::Error,

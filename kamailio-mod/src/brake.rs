@@ -1,21 +1,16 @@
-//! Brakes against whoever proves nothing: wrong passwords are answered with 403 after a while, and a flood of strangers is
-//! first answered without a transaction, then not at all.
+//! Brakes against whoever proves nothing: how often an address may be wrong, and how fast strangers may come.
 //!
-//! `trunk_screen()` comes before tm makes a transaction of a new INVITE. A call that needs no password, or brings one from an
-//! address that has not guessed too often, is never stopped by it. It must never look at anything but memory, and never tell a name that exists from one that does not.
+//! What stands in shared memory is counted here and nowhere else; [`crate::screen`] and [`crate::digest`] ask. It must never
+//! be asked in place of a password: a right one passes whatever is counted here, but from an address, or for a name, that has
+//! been wrong too often without having been right within the hour.
 
 use core::net::IpAddr;
 
+use trunk_admission::Rate;
 use trunk_admission::instance::Instance;
 use trunk_admission::live::Brake;
-use trunk_admission::{Attempt, Rate, Reason, Refusal};
 
-use crate::judgement::Judgement;
-use crate::msg::SipMsg;
 use crate::params::Brakes;
-use crate::process::{self, Process};
-use crate::verdict::Screen;
-use crate::{admit, sys};
 
 /// A user of a trunk may be got wrong this many times as often as one address may get anything wrong: many phones of
 /// one customer share a name.
@@ -24,14 +19,6 @@ const NAME_FACTOR: u32 = 2;
 const NODE_FACTOR: u32 = 4;
 /// Of strangers, this many seconds' worth may come at once.
 const BURST_SECONDS: u32 = 2;
-
-/// Receive buffers this full, in percent: strangers are answered without a transaction.
-const BUSY: u32 = 25;
-/// Receive buffers this full, and not by strangers: no new call is begun, so that those that are up can be ended. Requests of
-/// those never get here.
-const OVERLOADED: u32 = 75;
-/// When a call that was not begun may come again.
-const COME_AGAIN_MS: u64 = 5_000;
 
 /// The rates in force; `None` switches a brake off.
 #[derive(Clone, Copy, Debug)]
@@ -64,30 +51,23 @@ impl Rates {
     }
 
     /// Whether this address, or somebody with this name, has been wrong too often for another try to be looked at. An
-    /// address that has lately proved the name is not held to what others did with it.
+    /// address that has lately proved the name is held to neither: not to what others did with it, and not to what was sent in
+    /// the address's own name, which over UDP anybody can.
     pub(crate) fn refuse_guess(&self, live: &Instance, source: IpAddr, trunk: u32, user: &[u8]) -> bool {
-        self.guesses_too_often(live, source)
-            || self.wrong_for.is_some_and(|rate| live.live().is_braked(Brake::WrongFor(trunk, user), rate))
-                && !live.live().is_trusted(source, trunk, user)
+        let braked = |brake, rate: Option<Rate>| rate.is_some_and(|rate| live.live().is_braked(brake, rate));
+        (braked(Brake::WrongFrom(source), self.wrong_from)
+            || braked(Brake::WrongFor(trunk, user), self.wrong_for))
+            && !live.live().is_trusted(source, trunk, user)
     }
 
-    /// Whether this address has been wrong too often for anything that it brings to be looked at.
-    fn guesses_too_often(&self, live: &Instance, source: IpAddr) -> bool {
-        self.wrong_from.is_some_and(|rate| live.live().is_braked(Brake::WrongFrom(source), rate))
-    }
-
-    /// Counts a wrong password.
+    /// Counts a wrong password: an answer to a challenge of ours, so somebody got that. What is made up counts nowhere but
+    /// among the strangers.
     pub(crate) fn wrong(&self, live: &Instance, source: IpAddr, trunk: u32, user: &[u8]) {
-        self.forged(live, source);
-        if let Some(rate) = self.wrong_for {
-            live.live().press(Brake::WrongFor(trunk, user), rate);
-        }
-    }
-
-    /// Counts an answer to a challenge that nobody has sent.
-    pub(crate) fn forged(&self, live: &Instance, source: IpAddr) {
         if let Some(rate) = self.wrong_from {
             live.live().press(Brake::WrongFrom(source), rate);
+        }
+        if let Some(rate) = self.wrong_for {
+            live.live().press(Brake::WrongFor(trunk, user), rate);
         }
     }
 
@@ -100,79 +80,19 @@ impl Rates {
     }
 
     /// Whether strangers come faster, all together, than they are answered with care.
-    fn flooded(&self, live: &Instance) -> bool {
+    pub(crate) fn flooded(&self, live: &Instance) -> bool {
         self.crowd.is_some_and(|rate| live.live().is_braked(Brake::AllStrangers, rate))
     }
 
-    fn crowded(&self, live: &Instance, source: IpAddr) -> bool {
+    /// Whether strangers, from here or all together, come faster than they are answered with care.
+    pub(crate) fn crowded(&self, live: &Instance, source: IpAddr) -> bool {
         self.strangers.is_some_and(|rate| live.live().is_braked(Brake::Strangers(source), rate))
             || self.all_strangers.is_some_and(|rate| live.live().is_braked(Brake::AllStrangers, rate))
     }
-}
 
-/// The script function.
-pub(crate) fn trunk_screen(msg: *mut sys::sip_msg) -> Screen {
-    // SAFETY: Kamailio hands over the message of the running route.
-    let Some(msg) = (unsafe { SipMsg::new(msg) }) else { return Screen::Pass };
-    process::with(|process| screen(process, msg)).unwrap_or(Screen::Pass)
-}
-
-fn screen(process: &mut Process, msg: SipMsg<'_>) -> Screen {
-    let (source, _) = msg.source();
-    let backlog = process.instance.live().backlog();
-    let crowded = backlog >= BUSY || process.rates.crowded(&process.instance, source);
-    if !crowded || !msg.parse() || !msg.is_initial_invite() {
-        return Screen::Pass;
-    }
-    admit::refresh(process);
-    let attempt = admit::attempt(&process.instance, msg);
-    let Some(refusal) = stranger(process, msg, &attempt) else {
-        // Strangers who crowd in are no reason to send customers away: those are kept, whatever waits.
-        if backlog < OVERLOADED || process.rates.flooded(&process.instance) {
-            return Screen::Pass;
-        }
-        return shed(process, msg, backlog);
-    };
-    process.rates.stranger(&process.instance, source);
-    if process.rates.flood.is_some_and(|rate| !process.instance.live().press(Brake::Flood(source), rate)) {
-        return Screen::Silent;
-    }
-    let braked = refusal.reason == Reason::BadCredentials;
-    process.judgement = Judgement { reason: Some(refusal.reason), braked, ..Judgement::unjudged(msg.key()) };
-    if let Some(identity) = &refusal.identity {
-        admit::name(process, identity);
-    }
-    Screen::Answer
-}
-
-/// Sends a customer's new call away: the node has more to read than it can.
-fn shed(process: &mut Process, msg: SipMsg<'_>, backlog: u32) -> Screen {
-    process.instance.shed();
-    process.judgement = Judgement {
-        reason: Some(Reason::NodeOverloaded),
-        limit: OVERLOADED,
-        count: backlog,
-        wait_ms: COME_AGAIN_MS,
-        ..Judgement::unjudged(msg.key())
-    };
-    Screen::Answer
-}
-
-/// What to tell a caller that has proved nothing; `None` for one that may have.
-fn stranger(process: &Process, msg: SipMsg<'_>, attempt: &Attempt<'_>) -> Option<Refusal> {
-    match process.instance.identify(attempt) {
-        Ok(identity) if !identity.needs_password => None,
-        Ok(identity) if !msg.has_credentials() => {
-            Some(process.instance.turn_away(&identity, Reason::Challenge))
-        }
-        // Made-up credentials are no way around the brake: they would not be looked at anyway.
-        Ok(identity) if process.rates.guesses_too_often(&process.instance, attempt.source) => {
-            Some(process.instance.turn_away(&identity, Reason::BadCredentials))
-        }
-        Ok(_) => None,
-        // Nothing to judge by: the fail mode decides, in its own place.
-        Err(refusal) if refusal.reason == Reason::NoData => None,
-        Err(refusal) => Some(refusal),
+    /// Counts one of a crowd. `false` when so many come from there that they are not answered.
+    pub(crate) fn answers(&self, live: &Instance, source: IpAddr) -> bool {
+        self.flood.is_none_or(|rate| live.live().press(Brake::Flood(source), rate))
     }
 }
 

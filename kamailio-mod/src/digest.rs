@@ -10,6 +10,7 @@ use trunk_admission::image::Ha1;
 use trunk_admission::instance::Instance;
 
 use crate::brake::Rates;
+use crate::credentials;
 use crate::hex;
 use crate::kstr::KStr;
 use crate::msg::SipMsg;
@@ -77,6 +78,9 @@ pub(crate) fn prove(asked: &Asked<'_>, instance: &Instance, identity: &Identity,
     else {
         return Proved::Nothing;
     };
+    if !credentials::are_whole(msg, asked.realm) {
+        return Proved::Nothing;
+    }
     let (source, _) = msg.source();
     let mut header = ptr::null_mut();
     let mut text = KStr::from_bytes(asked.realm).as_sys();
@@ -84,9 +88,6 @@ pub(crate) fn prove(asked: &Asked<'_>, instance: &Instance, identity: &Identity,
     let found = unsafe { pre_auth(msg.as_ptr(), &raw mut text, sys::HDR_PROXYAUTH_T, &raw mut header, None) };
     if found == sys::STALE_NONCE {
         return Proved::Stale;
-    }
-    if matches!(found, sys::NOT_AUTHENTICATED | sys::BAD_CREDENTIALS) {
-        asked.rates.forged(instance, source);
     }
     if found != sys::DO_AUTHENTICATION || header.is_null() {
         return Proved::Nothing;
@@ -138,25 +139,7 @@ fn counted_once(digest: &sys::dig_cred) -> bool {
     // SAFETY: as above.
     let own = unsafe { KStr::new(&digest.cnonce) };
     digest.qop.qop_parsed == sys::QOP_AUTH
-        && is_count(count.bytes())
+        && credentials::is_count(count.bytes())
         && !own.bytes().is_empty()
         && nonce.bytes().iter().all(|&byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
-}
-
-/// RFC 7616 section 3.4: exactly eight hexadecimal digits.
-fn is_count(text: &[u8]) -> bool {
-    text.len() == 8 && text.iter().all(u8::is_ascii_hexdigit)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_count;
-
-    #[test]
-    fn a_nonce_count_has_eight_digits() {
-        assert!(is_count(b"00000001") && is_count(b"0000fF10"));
-        for bad in [&b""[..], b"1", b"0000001", b"000000001", b"0000000x"] {
-            assert!(!is_count(bad), "{}", bad.escape_ascii());
-        }
-    }
 }

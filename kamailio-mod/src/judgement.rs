@@ -1,4 +1,4 @@
-//! What was decided about the message in hand: written by `trunk_admit()` and its sisters, read by `$trunk(...)`.
+//! What was decided about the message in hand: written by `trunk_screen()`, `trunk_admit()` and their sisters, read by `$trunk(...)`.
 //!
 //! It belongs to one message in one process. It must never be shown for another message, so every reader names its own.
 
@@ -12,6 +12,15 @@ use crate::text::Text;
 pub(crate) const ID_BYTES: usize = 63;
 /// Room for a domain name or a gateway URI.
 pub(crate) const NAME_BYTES: usize = 255;
+
+/// That a message brings the right password: for the trunk with this `live` index, by the table of this generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proven {
+    /// The table's generation.
+    pub(crate) generation: u32,
+    /// The trunk's `live` index.
+    pub(crate) trunk: u32,
+}
 
 /// The decision about one message.
 #[derive(Clone, Debug)]
@@ -32,6 +41,8 @@ pub(crate) struct Judgement {
     pub(crate) braked: bool,
     /// It answered a challenge that is too old, or one that was answered before.
     pub(crate) stale: bool,
+    /// What `trunk_screen()` has found proved, for `trunk_admit()`: a nonce count is good once.
+    pub(crate) proven: Option<Proven>,
     /// The limit that refused it.
     pub(crate) limit: u32,
     /// What was counted against that limit.
@@ -46,7 +57,7 @@ pub(crate) struct Judgement {
     pub(crate) trunk: Text<ID_BYTES>,
     /// Id of its account.
     pub(crate) account: Text<ID_BYTES>,
-    /// Digest realm: the trunk's domain as the request named it.
+    /// Digest realm: the name that the trunk's hashes were made for, however the request spelled it.
     pub(crate) realm: Text<NAME_BYTES>,
     /// The gateway that the request points at.
     pub(crate) gateway: Text<NAME_BYTES>,
@@ -67,6 +78,7 @@ impl Judgement {
         reason: None,
         braked: false,
         stale: false,
+        proven: None,
         limit: 0,
         count: 0,
         wait_ms: 0,

@@ -8,7 +8,7 @@
 //! | the loader | `abi` | finds version strings and export tables |
 //! | Kamailio, once | `lifecycle` | checks `params`, makes the shared memory, binds tm, dialog and auth (`bind`) |
 //! | each process | `lifecycle` | takes its counters |
-//! | the script | `brake`, `admit`, `route`, `pv` | `trunk_screen()`, `trunk_admit()`, `trunk_route()`, `trunk_next()`, `$trunk(...)` |
+//! | the script | `screen` (`brake`), `admit` (`digest`, `credentials`), `route`, `pv` | `trunk_screen()`, `trunk_admit()`, `trunk_route()`, `trunk_next()`, `$trunk(...)` |
 //! | tm | `ready` | which call a failure route is about, and which final answer goes out |
 //! | dialog | `dialog` | answered, ended (`ending`), restored (`tie`, `saved`) |
 //! | an operator | `rpc`, `explain` | `trunk.status`, `trunk.explain`, `trunk.calls` |
@@ -18,14 +18,16 @@
 //!
 //! No thread, no socket, no wait, no lock; no heap and no system call but the clock on the way of a call; no panic
 //! leaves (`guard`), because one dead process is a dead proxy; no script function answers 0, because that would stop the
-//! script (`verdict`). `unsafe` stands in the files that touch Kamailio's memory, each block with its reason: `abi`, `backlog`,
-//! `bind`, `dialog`, `digest`, `explain`, `kstr`, `lifecycle`, `log`, `msg`, `params`, `process`, `pv`, `ready`, `reply`, `rpc`, `tie`, `uri`.
+//! script (`verdict`). `unsafe` stands in the files that touch Kamailio's memory, each block with its reason: `abi`, `admit`, `backlog`,
+//! `bind`, `credentials`, `dialog`, `digest`, `explain`, `kstr`, `lifecycle`, `log`, `msg`, `params`, `process`, `pv`, `ready`, `reply`,
+//! `route`, `rpc`, `screen`, `suspects`, `tie`, `uri`; beside them in what bindgen writes (`sys`), in `host` for tests, and in `heap`.
 
 pub mod abi;
 mod admit;
 mod backlog;
 mod bind;
 mod brake;
+mod credentials;
 mod dialog;
 mod digest;
 mod ending;
@@ -50,6 +52,7 @@ mod reply;
 mod route;
 mod rpc;
 mod saved;
+mod screen;
 mod suspects;
 pub mod sys;
 mod text;

@@ -152,13 +152,19 @@ impl<'a> SipMsg<'a> {
         proto == sys::PROTO_TLS || proto == sys::PROTO_WSS
     }
 
-    /// Whether it brings an answer to a challenge, right or wrong.
-    pub(crate) fn has_credentials(&self) -> bool {
-        // SAFETY: Kamailio's parser on Kamailio's message, to its end.
-        if unsafe { sys::parse_headers(self.as_ptr(), !0, 0) } < 0 {
-            return false;
-        }
-        self.headers().any(|header| header.type_ == sys::HDR_PROXYAUTH_T)
+    /// Its Proxy-Authorization headers, for Kamailio's functions, as far as it can be read.
+    pub(crate) fn credentials(&self) -> impl Iterator<Item = NonNull<sys::hdr_field>> {
+        // SAFETY: Kamailio's parser on Kamailio's message, to its end or to what is no header.
+        unsafe { sys::parse_headers(self.as_ptr(), !0, 0) };
+        let mut next = self.get().headers;
+        let headers = core::iter::from_fn(move || {
+            let header = NonNull::new(next)?;
+            // SAFETY: header fields live as long as their message.
+            next = unsafe { (*header.as_ptr()).next };
+            Some(header)
+        });
+        // SAFETY: as above.
+        headers.filter(|header| unsafe { (*header.as_ptr()).type_ } == sys::HDR_PROXYAUTH_T)
     }
 
     fn headers(&self) -> impl Iterator<Item = &'a sys::hdr_field> {

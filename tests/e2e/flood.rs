@@ -1,6 +1,6 @@
-//! Honest callers beside a flood of strangers, and a node that has more to read than it can.
+//! Honest callers beside a flood of strangers who bring whatever can be made up.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -8,16 +8,19 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::gateway::Gateway;
 use e2e::kamailio::Options;
+use e2e::made_up::{KINDS, one_of_each};
+use e2e::raw::{Agent, Request};
+use e2e::sip::Message;
 use e2e::sipp::{Plan, Sipp};
-use e2e::stack;
+use e2e::stack::{self, Stack};
 use e2e::toml::Trunk;
-use e2e::{rpc, sip, wait};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use serde_json::Value;
+use e2e::{digest, rpc, wait};
 
 /// The pause between two goes of a flood.
 const PACE: Duration = Duration::from_millis(10);
+
+/// Where the flood comes from.
+const FLOODING: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 
 /// How long, and how many strangers in one go: four seconds at some 5,000 a second, or as long as the environment says at
 /// some 20,000.
@@ -35,26 +38,23 @@ struct Flooded {
     answered: u64,
 }
 
-/// Sends INVITEs to the URIs in turn, from an address of its own, until told to stop. Every other one brings credentials that
-/// nobody was asked for.
-fn flood(proxy: SocketAddr, uris: &[String], batch: u32, stop: &AtomicBool) -> Result<Flooded> {
-    let socket = UdpSocket::bind("127.0.0.66:0")?;
+/// Sends INVITEs to the URIs in turn, from an address of its own, until told to stop, with every kind of credentials that
+/// prove nothing.
+fn flood(proxy: SocketAddr, uris: &[String], used: &str, batch: u32, stop: &AtomicBool) -> Result<Flooded> {
+    let socket = UdpSocket::bind((FLOODING, 0))?;
     socket.set_nonblocking(true)?;
     let own = socket.local_addr()?;
+    let made_up = |uri: &String| one_of_each(uri.rsplit('@').next().unwrap_or_default(), uri, used);
+    let brought: Vec<_> = uris.iter().map(|uri| (uri, made_up(uri))).collect();
     let mut flooded = Flooded::default();
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..batch {
             let number = flooded.sent;
-            let uri = &uris[usize::try_from(number)? % uris.len()];
-            let realm = uri.rsplit('@').next().unwrap_or_default();
-            let credentials = if (number / 4).is_multiple_of(2) {
-                format!(
-                    "Proxy-Authorization: Digest username=\"pbx\", realm=\"{realm}\", nonce=\"made-up-{number}\", \
-                     uri=\"{uri}\", response=\"{number:032x}\", qop=auth, nc=00000001, cnonce=\"c\"\r\n"
-                )
-            } else {
-                String::new()
-            };
+            let turn = usize::try_from(number)?;
+            let (uri, kinds) = &brought[turn % brought.len()];
+            let (_, credentials) = &kinds[turn / brought.len() % KINDS];
+            let line = |header: &String| format!("Proxy-Authorization: {header}\r\n");
+            let credentials = credentials.as_ref().map(line).unwrap_or_default();
             let text = format!(
                 "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKflood{number};rport\r\n\
                  From: <sip:x@{own}>;tag=f{number}\r\nTo: <{uri}>\r\nCall-ID: flood-{number}\r\nCSeq: 1 INVITE\r\n\
@@ -74,6 +74,69 @@ fn flood(proxy: SocketAddr, uris: &[String], batch: u32, stop: &AtomicBool) -> R
     Ok(flooded)
 }
 
+/// Transactions that tm has made since Kamailio's start.
+fn transactions(stack: &Stack) -> Result<u64> {
+    let stats = rpc::call(&stack.site.rpc, "tm.stats", &[])?;
+    stats["total"].as_u64().with_context(|| format!("no `total` in {stats}"))
+}
+
+/// A header that answers a challenge of ours, with a wrong password, and was sent.
+fn answered_wrong(agent: &Agent, uri: &str) -> Result<String> {
+    let first = Request::new("INVITE", uri, &format!("used-{}", agent.address.port()));
+    let challenged = agent.ask(&first)?;
+    let challenge = challenged.header("proxy-authenticate").context("no challenge")?;
+    let header = digest::answer(challenge, "pbx", "wrong horse", "INVITE", uri)?;
+    let answer = agent.ask(&Request { cseq: 2, ..first }.header("Proxy-Authorization", &header))?;
+    ensure!(answer.code() == Some(407), "{answer:?}");
+    Ok(header)
+}
+
+/// What an answer tells.
+fn told(answer: &Message) -> (String, bool, String) {
+    let challenge = answer.header("proxy-authenticate").unwrap_or_default();
+    let realm = digest::parameter(challenge, "realm").unwrap_or_default();
+    (answer.first.clone(), challenge.contains("stale=true"), realm.to_owned())
+}
+
+#[test]
+fn what_is_made_up_is_told_the_same_in_a_crowd_without_a_transaction() {
+    let few = |options: Options| options.define("STRANGERS_PER_S=2");
+    stack::test(Options::new().map(few), |stack| {
+        let gateway = Gateway::answering(stack.dir(), "gateway")?;
+        let asked = Trunk::new("asked").key("authMode", "\"password\"").credential("pbx", "correct horse");
+        stack.site.apply(&[asked.gateway(&gateway.uri(), 1)])?;
+        let domain = stack.site.domain("asked");
+        let uri = format!("sip:15550100@{domain}");
+        let used = answered_wrong(&Agent::at(Ipv4Addr::new(127, 0, 0, 70), stack.site.sip)?, &uri)?;
+        let ask = |agent: &Agent, round: &str, number: usize, header: &Option<String>| {
+            let request = Request::new("INVITE", &uri, &format!("{round}-{number}"));
+            agent.ask(&match header {
+                Some(header) => request.header("Proxy-Authorization", header),
+                None => request,
+            })
+        };
+        // With care: each from an address of its own.
+        let mut careful = Vec::new();
+        for (number, (_, header)) in one_of_each(&domain, &uri, &used).iter().enumerate() {
+            let home = Ipv4Addr::new(127, 0, 0, 71 + u8::try_from(number)?);
+            careful.push(told(&ask(&Agent::at(home, stack.site.sip)?, "careful", number, header)?));
+        }
+        let crowd = Agent::at(FLOODING, stack.site.sip)?;
+        for number in 0..5 {
+            ask(&crowd, "crowd", number, &None)?;
+        }
+        let before = transactions(stack)?;
+        for (number, (kind, header)) in one_of_each(&domain, &uri, &used).iter().enumerate() {
+            let here = told(&ask(&crowd, "same", number, header)?);
+            ensure!(here == careful[number], "{kind}: {here:?}, not {:?}", careful[number]);
+        }
+        let made = transactions(stack)? - before;
+        ensure!(made == 0, "{made} transactions");
+        ensure!(careful.iter().filter(|(_, stale, _)| *stale).count() == 2, "{careful:?}");
+        Ok(())
+    });
+}
+
 #[test]
 fn a_flood_of_strangers_takes_no_call_from_anybody_else() {
     stack::test(Options::new(), |stack| {
@@ -88,11 +151,13 @@ fn a_flood_of_strangers_takes_no_call_from_anybody_else() {
             let memory = rpc::call(&site.rpc, "core.shmmem", &[])?;
             memory["used"].as_u64().with_context(|| format!("no `used` in {memory}"))
         };
+        let used_up = answered_wrong(&Agent::at(FLOODING, site.sip)?, &uris[1])?;
         let before = used()?;
+        let transactions_before = transactions(stack)?;
         let (seconds, batch) = strength()?;
         let stop = AtomicBool::new(false);
         let (honest, proven, flooded) = thread::scope(|scope| -> Result<_> {
-            let flooding = scope.spawn(|| flood(site.sip, &uris, batch, &stop));
+            let flooding = scope.spawn(|| flood(site.sip, &uris, &used_up, batch, &stop));
             let honest = Plan::new("call", &site.domain("listed")).calls(20 * seconds, 20);
             let proven = Plan::new("password", &site.domain("asked")).calls(10 * seconds, 10);
             let honest = Sipp::start(stack.dir(), "honest", site.sip, &honest)?;
@@ -116,56 +181,12 @@ fn a_flood_of_strangers_takes_no_call_from_anybody_else() {
         ensure!(flooded.answered < flooded.sent / 2, "most of a flood is not answered: {flooded:?}");
         let admitted = site.status_number("admitted")?;
         ensure!(admitted <= u64::from(30 * seconds), "{admitted} admitted");
+        // An honest call makes two transactions, one with a password three; strangers those that are answered with care.
+        let made = transactions(stack)? - transactions_before;
+        println!("{made} transactions");
+        let most = u64::from(20 * seconds * 2 + 10 * seconds * 3 + 100 + 50 * (seconds + 10));
+        ensure!(made <= most, "{made} transactions, not {most}: {flooded:?}");
         // Transactions and dialogs linger for some seconds; nothing else may.
         wait::until("the memory to be as before", || Ok((used()? < before + (1 << 20)).then_some(())))
-    });
-}
-
-/// Fills the receive buffer while nobody reads it: stopped workers are what an overloaded processor is to the kernel.
-fn overload(stack: &stack::Stack) -> Result<()> {
-    let list = rpc::call(&stack.site.rpc, "core.psx", &[])?;
-    let processes = list.as_array().cloned().unwrap_or_default();
-    let udp = |process: &&Value| process["DSC"].as_str().is_some_and(|what| what.contains("udp receiver"));
-    let pids: Vec<Pid> = processes
-        .iter()
-        .filter(udp)
-        .filter_map(|process| Some(Pid::from_raw(i32::try_from(process["PID"].as_i64()?).ok()?)))
-        .collect();
-    ensure!(!pids.is_empty(), "no receiver in {list}");
-    let socket = UdpSocket::bind("127.0.0.66:0")?;
-    pids.iter().try_for_each(|&pid| kill(pid, Signal::SIGSTOP))?;
-    let noticed = wait::until("the backlog to be noticed", || {
-        for _ in 0..100 {
-            socket.send_to(&[b'x'; 1_000], stack.site.sip)?;
-        }
-        Ok((stack.site.status_number("backlog_percent")? >= 75).then_some(()))
-    });
-    pids.iter().try_for_each(|&pid| kill(pid, Signal::SIGCONT))?;
-    noticed
-}
-
-#[test]
-fn an_overloaded_node_begins_no_call_and_ends_those_that_are_up() {
-    stack::test(Options::new().map(|options| options.define("LOG_LEVEL=-1")), |stack| {
-        let gateway = Gateway::answering(stack.dir(), "gateway")?;
-        stack.site.apply(&[Trunk::new("acme").source("127.0.0.1").gateway(&gateway.uri(), 1)])?;
-        let domain = stack.site.domain("acme");
-        let mut up = Sipp::start(stack.dir(), "up", stack.site.sip, &Plan::new("hold", &domain))?;
-        up.await_talking(1)?;
-        overload(stack)?;
-        let plan = Plan::new("call", &domain);
-        let refused = Sipp::start(stack.dir(), "refused", stack.site.sip, &plan)?.finish()?;
-        ensure!(refused.code(1) == 503, "{}", refused.story(1));
-        let reason = sip::reason_text(refused.answer(1));
-        ensure!(reason.starts_with("node_overloaded: ") && reason.ends_with(" of 75"), "{reason}");
-        ensure!(refused.answer(1).and_then(|answer| answer.header("retry-after")) == Some("5"));
-        up.nudge(1)?;
-        ensure!(up.finish()?.story(1) == "180 200, BYE 200");
-        wait::until("the backlog to be forgotten", || {
-            Ok((stack.site.status_number("backlog_percent")? == 0).then_some(()))
-        })?;
-        let after = Sipp::start(stack.dir(), "after", stack.site.sip, &plan)?.finish()?;
-        ensure!(after.story(1) == "180 200, BYE 200", "{}", after.story(1));
-        Ok(())
     });
 }

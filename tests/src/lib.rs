@@ -17,6 +17,7 @@ pub mod digest;
 pub mod gateway;
 pub mod http;
 pub mod kamailio;
+pub mod made_up;
 pub mod mutant;
 pub mod nudge;
 pub mod ports;
