@@ -296,11 +296,6 @@ impl Instance {
         &self.options.dir
     }
 
-    /// Counts a call that was refused because the node is overloaded, unread.
-    pub fn shed(&self) {
-        self.live.count(self.process, Counter::Refused(Reason::NodeOverloaded));
-    }
-
     fn count_refusal(&self, refusal: &Refusal) {
         self.live.count(self.process, Counter::Refused(refusal.reason));
         let scope = refusal.identity.map(|identity| crate::live::Scope::Trunk(identity.trunk.live()));

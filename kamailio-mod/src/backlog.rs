@@ -1,7 +1,8 @@
-//! How much waits to be read: once a second one process looks at the receive buffers of our UDP sockets and leaves in shared
+//! How much waits to be read: once a second one process looks at the receive buffers of its UDP sockets and leaves in shared
 //! memory how full the fullest is. A worker that falls behind cannot tell; the kernel can.
 //!
-//! Runs in Kamailio's timer process, whose copies of the sockets are the workers' own. It must never be called on the way of
+//! Runs in Kamailio's timer process, which inherits the workers' sockets. It looks at every UDP socket of that process, a listener
+//! or not: one that a resolver or another module keeps open is read at once, or is as good a sign of falling behind. It must never be called on the way of
 //! a call, and never read from a socket.
 
 use core::ffi::{c_int, c_void};
@@ -26,7 +27,7 @@ pub(crate) fn look() {
     process::with(|process| process.instance.live().note_backlog(fullest));
 }
 
-/// How full the receive buffer of a bound IPv4 or IPv6 UDP socket is; `None` for every other file.
+/// How full the receive buffer of an IPv4 or IPv6 datagram socket is, bound or not; `None` for every other file.
 fn fill_percent(file: c_int) -> Option<u32> {
     let is = |option: c_int, wanted: c_int| number(file, option) == Some(wanted);
     if !is(libc::SO_TYPE, libc::SOCK_DGRAM)

@@ -17,6 +17,10 @@ use crate::params::Brakes;
 const NAME_FACTOR: u32 = 2;
 /// All strangers together may come this many times as often as those of one address.
 const NODE_FACTOR: u32 = 4;
+/// Strangers a second that are a flood of their own when no brake on them says how many.
+const CROWD: u32 = 200;
+/// Customers' new calls a second that are a load of their own.
+const CUSTOMERS: u32 = 200;
 /// Of strangers, this many seconds' worth may come at once.
 const BURST_SECONDS: u32 = 2;
 
@@ -26,9 +30,11 @@ pub(crate) struct Rates {
     wrong_from: Option<Rate>,
     wrong_for: Option<Rate>,
     strangers: Option<Rate>,
+    /// Counted though nobody is held up by it, when `strangers` is off: whether strangers are the load has to be known.
     all_strangers: Option<Rate>,
     /// As `all_strangers`, and the same word, but noticed at half the burst: a flood does not seem over between two of its calls.
     crowd: Option<Rate>,
+    customers: Option<Rate>,
     flood: Option<Rate>,
 }
 
@@ -40,12 +46,14 @@ impl Rates {
             |calls: u32| Rate::per_second(f64::from(calls), Some((calls * BURST_SECONDS).max(1))).ok();
         let on = |number: u32, rate: Option<Rate>| rate.filter(|_| number > 0);
         let Brakes { failures, strangers, flood } = brakes;
+        let crowd = if strangers > 0 { strangers * NODE_FACTOR } else { CROWD };
         Rates {
             wrong_from: on(failures, minute(failures)),
             wrong_for: on(failures, minute(failures * NAME_FACTOR)),
             strangers: on(strangers, second(strangers)),
-            all_strangers: on(strangers, second(strangers * NODE_FACTOR)),
-            crowd: on(strangers, Rate::per_second(f64::from(strangers * NODE_FACTOR), None).ok()),
+            all_strangers: second(crowd),
+            crowd: Rate::per_second(f64::from(crowd), None).ok(),
+            customers: Rate::per_second(f64::from(CUSTOMERS), None).ok(),
             flood: on(flood, second(flood)),
         }
     }
@@ -73,10 +81,21 @@ impl Rates {
 
     /// Counts a call that had proved nothing.
     pub(crate) fn stranger(&self, live: &Instance, source: IpAddr) {
-        if let (Some(own), Some(all)) = (self.strangers, self.all_strangers) {
-            live.live().press(Brake::Strangers(source), own);
-            live.live().press(Brake::AllStrangers, all);
+        let live = live.live();
+        self.strangers.map(|rate| live.press(Brake::Strangers(source), rate));
+        self.all_strangers.map(|rate| live.press(Brake::AllStrangers, rate));
+    }
+
+    /// The one who was challenged has proved itself: it was no stranger, and is not one of a crowd of them.
+    pub(crate) fn no_stranger(&self, live: &Instance) {
+        if let Some(rate) = self.all_strangers {
+            live.live().forgive_stranger(rate);
         }
+    }
+
+    /// Counts a customer's new call in a crowd. `false` when there are so many of those that they are a load by themselves.
+    pub(crate) fn customer(&self, live: &Instance) -> bool {
+        self.customers.is_none_or(|rate| live.live().press(Brake::Customers, rate))
     }
 
     /// Whether strangers come faster, all together, than they are answered with care.
@@ -86,8 +105,10 @@ impl Rates {
 
     /// Whether strangers, from here or all together, come faster than they are answered with care.
     pub(crate) fn crowded(&self, live: &Instance, source: IpAddr) -> bool {
-        self.strangers.is_some_and(|rate| live.live().is_braked(Brake::Strangers(source), rate))
-            || self.all_strangers.is_some_and(|rate| live.live().is_braked(Brake::AllStrangers, rate))
+        let braked = |brake, rate: Option<Rate>| rate.is_some_and(|rate| live.live().is_braked(brake, rate));
+        self.strangers.is_some()
+            && (braked(Brake::Strangers(source), self.strangers)
+                || braked(Brake::AllStrangers, self.all_strangers))
     }
 
     /// Counts one of a crowd. `false` when so many come from there that they are not answered.
@@ -104,7 +125,9 @@ mod tests {
     fn nought_switches_a_brake_off() {
         let off = Rates::new(Brakes { failures: 0, strangers: 0, flood: 0 });
         assert!(off.wrong_from.is_none() && off.wrong_for.is_none());
-        assert!(off.strangers.is_none() && off.all_strangers.is_none() && off.flood.is_none());
+        assert!(off.strangers.is_none() && off.flood.is_none());
+        // Whether there is a crowd of them is known all the same.
+        assert_eq!(off.crowd.map(Rate::burst), Some(CROWD));
     }
 
     #[test]
@@ -114,7 +137,8 @@ mod tests {
             let burst = |rate: Option<Rate>| rate.expect("a rate").burst();
             assert_eq!((burst(on.wrong_from), burst(on.wrong_for)), (number, 2 * number));
             assert_eq!((burst(on.strangers), burst(on.flood)), (2 * number, 2 * number));
-            assert_eq!(burst(on.all_strangers), 8 * number);
+            assert_eq!((burst(on.all_strangers), burst(on.crowd)), (8 * number, 4 * number));
+            assert_eq!(burst(on.customers), CUSTOMERS);
         }
     }
 }

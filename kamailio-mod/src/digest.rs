@@ -124,6 +124,11 @@ pub(crate) fn prove(asked: &Asked<'_>, instance: &Instance, identity: &Identity,
         return Proved::Nothing;
     }
     instance.live().trust(source, trunk, username.bytes());
+    // The first use of a nonce, which has only one: its challenge was counted as a stranger's.
+    // SAFETY: a part of the message.
+    if unsafe { KStr::new(&body.digest.nc) }.bytes() == b"00000001" {
+        asked.rates.no_stranger(instance);
+    }
     Proved::Right
 }
 

@@ -38,6 +38,7 @@ fn fill(rpc: &sys::rpc_t, context: *mut c_void, process: &Process) -> Option<()>
     number(c"events_dropped", totals.events_dropped)?;
     number(c"events_lost", status.events_lost)?;
     number(c"backlog_percent", live.backlog().into())?;
+    number(c"lasting_backlog_percent", live.lasting_backlog().into())?;
     number(c"gateways_down", status.gateways_down.into())?;
     number(c"admitted", totals.admitted)?;
     number(c"refused", totals.refused.iter().map(|(_, count)| count).sum())?;

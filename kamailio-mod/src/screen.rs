@@ -7,7 +7,7 @@
 
 use core::net::IpAddr;
 
-use trunk_admission::{Proof, Reason, Refusal};
+use trunk_admission::{Identity, Proof, Reason, Refusal};
 
 use crate::judgement::Judgement;
 use crate::msg::SipMsg;
@@ -17,8 +17,8 @@ use crate::{admit, sys};
 
 /// Receive buffers this full, in percent: strangers are answered without a transaction.
 const BUSY: u32 = 25;
-/// Receive buffers this full, and not by strangers: no new call is begun, so that those that are up can be ended. Requests of
-/// those never get here.
+/// Receive buffers this full in two looks in a row, while customers alone begin more calls than a node that keeps up would let
+/// wait: no more of those are begun, so that the calls that are up can be ended. Requests of those never get here.
 const OVERLOADED: u32 = 75;
 /// When a call that was not begun may come again.
 const COME_AGAIN_MS: u64 = 5_000;
@@ -62,11 +62,16 @@ fn screen(process: &mut Process, msg: SipMsg<'_>) -> Screen {
         }
         process.judgement.proven = Some(admit::of(process, &identity));
     }
-    // Strangers who crowd in are no reason to send customers away: those are kept, whatever waits.
-    if backlog < OVERLOADED || process.rates.flooded(&process.instance) {
-        return Screen::Pass;
+    // A full buffer alone says nothing about who filled it, and strangers who crowd in are no reason to send customers away.
+    let in_load = !process.rates.customer(&process.instance);
+    if in_load && overloaded(process) && !process.rates.flooded(&process.instance) {
+        return shed(process, &identity, backlog);
     }
-    shed(process, msg, backlog)
+    Screen::Pass
+}
+
+fn overloaded(process: &Process) -> bool {
+    process.instance.live().lasting_backlog() >= OVERLOADED
 }
 
 /// Tells a caller that has proved nothing what the careful way would tell it.
@@ -82,15 +87,13 @@ fn stranger(process: &mut Process, source: IpAddr, refusal: &Refusal) -> Screen 
     Screen::Answer
 }
 
-/// Sends a customer's new call away: the node has more to read than it can.
-fn shed(process: &mut Process, msg: SipMsg<'_>, backlog: u32) -> Screen {
-    process.instance.shed();
-    process.judgement = Judgement {
-        reason: Some(Reason::NodeOverloaded),
-        limit: OVERLOADED,
-        count: backlog,
-        wait_ms: COME_AGAIN_MS,
-        ..Judgement::unjudged(msg.key())
-    };
+/// Sends a customer's new call away: customers begin more calls than the node can read. Counted as a refusal of its trunk.
+fn shed(process: &mut Process, identity: &Identity, backlog: u32) -> Screen {
+    let refusal = process.instance.turn_away(identity, Reason::NodeOverloaded);
+    let judgement = &mut process.judgement;
+    judgement.reason = Some(refusal.reason);
+    judgement.limit = OVERLOADED;
+    judgement.count = backlog;
+    judgement.wait_ms = COME_AGAIN_MS;
     Screen::Answer
 }

@@ -21,7 +21,7 @@ pub(crate) trait Answer: Copy {
 pub(crate) enum Screen {
     /// Go on, with a transaction.
     Pass = 1,
-    /// A stranger among too many, or any call while the node is overloaded: answer with `$trunk(code)` and `$trunk(text)`, without a transaction.
+    /// A stranger among too many, or a customer's call among more than can be read: answer with `$trunk(code)` and `$trunk(text)`, without a transaction.
     Answer = -1,
     /// One of a flood: no answer.
     Silent = -2,

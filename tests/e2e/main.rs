@@ -15,6 +15,7 @@ mod images;
 mod kills;
 mod malformed;
 mod menu;
+mod overload;
 mod panics;
 mod passwords;
 mod reload;
