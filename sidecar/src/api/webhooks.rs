@@ -3,6 +3,8 @@
 //! A new secret is a write like any other; the rest is no configuration and makes no revision. Must never show a secret but
 //! in the one answer that brings it.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -18,7 +20,7 @@ use super::ask::Ask;
 use super::etag::ETag;
 use super::problem::Refusal;
 use super::turn::{Draft, Written};
-use super::{Api, owner, trouble};
+use super::{Api, REQUEST_TIMEOUT, owner, trouble};
 use crate::change::Change;
 use crate::domain::{Millis, OldSecret, Webhook};
 use crate::secret::WebhookSecret;
@@ -27,6 +29,8 @@ use crate::webhook::probe::{self, Probed};
 
 /// How long the secret before signs too.
 const OVERLAP_MS: Millis = 24 * 3_600_000;
+/// The longest probe: its outcome must be told before the request itself takes too long.
+const PROBE_TIME: Duration = REQUEST_TIMEOUT.saturating_sub(Duration::from_secs(2));
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -155,7 +159,7 @@ async fn test(api: &Api, ask: &Ask, id: String, kind: Kind) -> Answer {
     ask.no_query()?;
     ask.no_write()?;
     let (found, webhook) = found(api, ask, id, kind).await?;
-    let probed = probe::send(&*api.transport, &*api.clock, &webhook, &found.item.id).await;
+    let probed = probe::send(&*api.transport, &*api.clock, &webhook, &found.item.id, PROBE_TIME).await;
     Ok(Json(Tested::from(probed)).into_response())
 }
 
