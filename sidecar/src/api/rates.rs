@@ -1,5 +1,6 @@
 //! The rates of a plan: shown page by page or as one CSV file, and imported as one, all of them or none.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 
 use axum::extract::{Path, State};
@@ -13,7 +14,7 @@ use utoipa_axum::routes;
 use super::answer::{self, Answer, List};
 use super::ask::{self, Ask};
 use super::body::CsvBody;
-use super::problem::{Fault, Refusal};
+use super::problem::{Fault, MAX_FAULTS, Refusal};
 use super::turn::{Draft, Written};
 use super::{Api, rate_plans, trouble};
 use crate::change::Change;
@@ -109,7 +110,11 @@ async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Answe
 async fn import(State(api): State<Api>, Path(id): Path<String>, ask: Ask, body: CsvBody) -> Answer {
     ask.holder.admin()?;
     let (wait, ()) = ask.wait(|_| ())?;
-    let rates = parse(&body.0).map_err(Refusal::of_faults)?;
+    let bytes = body.0.clone();
+    // Seconds of work for the largest file: not for a runtime thread.
+    let parsed = tokio::task::spawn_blocking(move || parse(&bytes)).await;
+    let parsed = parsed.map_err(|_| Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
+    let rates = parsed.map_err(Refusal::of_faults)?;
     let turn = api.turn(&ask, &body.0, wait).await?;
     rate_plans::writable(&api, &turn, &ask, &id).await?;
     let imported = Imported { rates: rates.len() };
@@ -117,24 +122,32 @@ async fn import(State(api): State<Api>, Path(id): Path<String>, ask: Ask, body: 
     turn.finish(Draft::new(StatusCode::OK, changes, imported)).await
 }
 
-/// The rates of a file, or everything that is wrong with it, by line and column.
+/// Whether so much is wrong already that nobody would be told of more.
+fn enough(faults: &RefCell<Vec<Fault>>) -> bool {
+    faults.borrow().len() >= MAX_FAULTS
+}
+
+/// The rates of a file, or what is wrong with it, by line and column, up to as many faults as are told.
 fn parse(bytes: &[u8]) -> Result<Vec<Rate>, Vec<Fault>> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut faults = Vec::new();
-    let mut problem = |line: u64, column: &str, broken: Broken| {
+    let faults = RefCell::new(Vec::new());
+    let problem = |line: u64, column: &str, broken: Broken| {
         let pointer = if column.is_empty() { format!("/{line}") } else { format!("/{line}/{column}") };
-        faults.push(Fault { pointer, code: broken.code, detail: broken.rule.into_owned() });
+        faults.borrow_mut().push(Fault { pointer, code: broken.code, detail: broken.rule.into_owned() });
     };
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
     let header = match reader.headers() {
         Ok(header) => header.clone(),
         Err(error) => {
             problem(1, "", Broken::new("malformed", error.to_string()));
-            return Err(faults);
+            return Err(faults.into_inner());
         }
     };
     let mut seen = HashSet::new();
     for name in &header {
+        if enough(&faults) {
+            break;
+        }
         if !COLUMNS.contains(&name) {
             problem(
                 1,
@@ -153,6 +166,9 @@ fn parse(bytes: &[u8]) -> Result<Vec<Rate>, Vec<Fault>> {
     }
     let (mut rates, mut prefixes) = (Vec::new(), HashSet::new());
     for record in reader.records() {
+        if enough(&faults) {
+            break;
+        }
         let record = match record {
             Ok(record) => record,
             Err(error) => {
@@ -172,7 +188,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<Rate>, Vec<Fault>> {
             break;
         }
         let cell = |name: &str| header.iter().position(|known| known == name).and_then(|at| record.get(at));
-        let mut amount = |name: &str| match cell(name).unwrap_or("") {
+        let amount = |name: &str| match cell(name).unwrap_or("") {
             "" if name != "pricePerMinute" => Some(Amount::ZERO),
             text => text
                 .parse()
@@ -183,7 +199,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<Rate>, Vec<Fault>> {
         };
         let (price, connection_fee, minimum) =
             (amount("pricePerMinute"), amount("connectionFee"), amount("minimumCharge"));
-        let mut seconds = |name: &str| match cell(name).unwrap_or("") {
+        let seconds = |name: &str| match cell(name).unwrap_or("") {
             "" => Some(1),
             text => ask::number(text, INCREMENT).map_err(|broken| problem(line, name, broken)).ok(),
         };
@@ -201,6 +217,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<Rate>, Vec<Fault>> {
             rates.push(Rate { prefix, price, connection_fee, first_s, next_s, minimum });
         }
     }
+    let faults = faults.into_inner();
     if faults.is_empty() { Ok(rates) } else { Err(faults) }
 }
 
@@ -248,6 +265,11 @@ mod tests {
                 "/7/prefix invalid_prefix",
             ]
         );
+        let hopeless = "prefix,pricePerMinute\n".to_owned() + &"x,y\n".repeat(100_000);
+        let told = parse(hopeless.as_bytes()).unwrap_err().len();
+        assert!((MAX_FAULTS..MAX_FAULTS + 6).contains(&told), "{told}");
+        let told = parse("x,".repeat(100_000).as_bytes()).unwrap_err().len();
+        assert!((MAX_FAULTS..MAX_FAULTS + 6).contains(&told), "{told}");
         for (bad, told) in [("", "/1/prefix required"), ("prefix\n1\n", "/1/pricePerMinute required")] {
             let faults = parse(bad.as_bytes()).unwrap_err();
             assert_eq!(format!("{} {}", faults[0].pointer, faults[0].code), told, "{bad:?}");
