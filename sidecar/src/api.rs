@@ -15,6 +15,7 @@ mod batch;
 mod body;
 mod calls;
 mod credentials;
+mod crowd;
 mod deliveries;
 mod ending;
 mod etag;

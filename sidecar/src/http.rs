@@ -4,6 +4,7 @@
 
 mod connections;
 mod health;
+mod patient;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::status::Status;
 use crate::store::Store;
 
 pub use connections::{HEADER_TIMEOUT, LAST_REQUESTS, MAX_CONNECTIONS};
+pub use patient::WRITE_TIMEOUT;
 
 /// Largest request body outside the API, which has a limit of its own.
 const MAX_BODY_BYTES: usize = 1 << 10;

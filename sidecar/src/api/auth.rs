@@ -13,26 +13,44 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Semaphore;
 
+use super::crowd::Crowd;
 use super::limit::Limiter;
 use super::problem::Refusal;
 use super::token::{self, Holder, NewToken, Proved, prefix, proves};
 use super::{Api, trouble};
 use crate::domain::Scope;
-use crate::http::Peer;
+use crate::http::{MAX_CONNECTIONS, Peer};
 
 /// Proofs at the same time: each takes a thread and 19 MiB for some ten milliseconds.
 const MAX_PROOFS: usize = 2;
+
+/// CSV files that are written at once, and those of one token.
+const CSV_FILES: (usize, usize) = (16, 4);
+/// Requests that wait for news at once, and those of one token: half of all connections.
+const WAITS: (usize, usize) = (MAX_CONNECTIONS / 2, 16);
+/// Sums of calls that are made at once; further ones wait.
+const SUMS: usize = 2;
 
 /// What judges requests by their token.
 pub(super) struct Gate {
     pub(super) limiter: Limiter,
     pub(super) proved: Proved,
     proofs: Arc<Semaphore>,
+    pub(super) csv_files: Arc<Crowd>,
+    pub(super) waits: Arc<Crowd>,
+    pub(super) sums: Semaphore,
 }
 
 impl Gate {
     pub(super) fn new(limiter: Limiter) -> Gate {
-        Gate { limiter, proved: Proved::new(), proofs: Arc::new(Semaphore::new(MAX_PROOFS)) }
+        Gate {
+            limiter,
+            proved: Proved::new(),
+            proofs: Arc::new(Semaphore::new(MAX_PROOFS)),
+            csv_files: Crowd::new(CSV_FILES.0, CSV_FILES.1),
+            waits: Crowd::new(WAITS.0, WAITS.1),
+            sums: Semaphore::new(SUMS),
+        }
     }
 
     /// Makes a token.

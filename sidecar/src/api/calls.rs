@@ -65,7 +65,7 @@ struct CallList {
 async fn list(State(api): State<Api>, ask: Ask) -> Answer {
     if ask.wants_csv() {
         let asked = ask.query(query::filter)?;
-        return csv::answer(&api, asked.confined(&ask.holder)?).await;
+        return csv::answer(&api, &ask.holder, asked.confined(&ask.holder)?).await;
     }
     let (asked, place) = ask.query(|section| (query::filter(section), query::place(section)))?;
     let filter = asked.confined(&ask.holder)?;

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -26,6 +26,8 @@ const LIMIT: std::ops::RangeInclusive<u32> = 1..=1000;
 const DEFAULT_LIMIT: u32 = 100;
 /// The longest wait for news, in seconds.
 const MAX_WAIT_S: u64 = 25;
+/// Least time between two looks of one who waits: news of others come a hundred times a second.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(after))
@@ -74,15 +76,20 @@ async fn after(State(api): State<Api>, ask: Ask) -> Answer {
     // Before the first look: what is written down meanwhile is news.
     let mut news = api.wakes.written();
     let account = ask.holder.account().map(str::to_owned);
+    let _place = if wait > 0 { Some(api.gate.waits.enter(ask.holder.token)?) } else { None };
     let found = loop {
+        let looked = Instant::now();
         let found = api.store.events_after(after, account.clone(), limit).await;
         let found = found.map_err(|error| trouble(&api, "api_read", error))?;
         if !found.is_empty() || Instant::now() >= until {
             break found;
         }
-        tokio::select! {
-            () = api.stop.cancelled() => break found,
-            _ = timeout_at(until, news.changed()) => {}
+        let news = async {
+            let _ = timeout_at(until, news.changed()).await;
+            sleep_until(until.min(looked + LOOK_EVERY)).await;
+        };
+        if api.stop.run_until_cancelled(news).await.is_none() {
+            break found;
         }
     };
     let next_after = found.last().map_or(after, |event| event.position);

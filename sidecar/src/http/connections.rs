@@ -1,7 +1,7 @@
-//! Accepts connections and serves each: so many at once, and none that sends nothing for long.
+//! Accepts connections and serves each: so many at once, and none that sends or takes nothing for long.
 //!
 //! Whoever opens connections and says nothing must never keep health and metrics from others for longer than
-//! [`HEADER_TIMEOUT`], nor the process from stopping.
+//! [`HEADER_TIMEOUT`], nor the process from stopping; who asks and does not read, for longer than [`super::WRITE_TIMEOUT`].
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tower_layer::Layer as _;
 
 use super::Peer;
+use super::patient::Patient;
 
 /// Most connections at once. Further ones wait in the socket's backlog.
 pub const MAX_CONNECTIONS: usize = 256;
@@ -41,7 +42,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     while let Some((stream, peer, permit)) = stop.run_until_cancelled(next(&listener, &slots)).await {
         while connections.try_join_next().is_some() {}
         let service = TowerToHyperService::new(Extension(Peer(peer)).layer(router.clone()));
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+        let connection =
+            graceful.watch(builder.serve_connection(TokioIo::new(Patient::new(stream)), service));
         connections.spawn(async move {
             // What goes wrong on a connection is its client's concern.
             let _ = connection.await;

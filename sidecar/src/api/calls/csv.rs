@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::view::CallView;
 use crate::api::answer::Answer;
+use crate::api::token::Holder;
 use crate::api::{Api, trouble};
 use crate::call::Call;
 use crate::store::{CallFilter, CallPage, CallsFound};
@@ -60,7 +61,8 @@ const COLUMNS: [&str; 34] = [
 ];
 
 /// Answers all calls of a filter.
-pub(super) async fn answer(api: &Api, filter: CallFilter) -> Answer {
+pub(super) async fn answer(api: &Api, holder: &Holder, filter: CallFilter) -> Answer {
+    let place = api.gate.csv_files.enter(holder.token)?;
     let page = CallPage { limit: PAGE, ..CallPage::default() };
     // Asked before anything is answered, so that trouble is a refusal as everywhere.
     let first = api.store.list_calls(filter.clone(), page).await;
@@ -68,6 +70,7 @@ pub(super) async fn answer(api: &Api, filter: CallFilter) -> Answer {
     let (mut file, body) = File::new();
     let api = api.clone();
     api.tracker.clone().spawn(async move {
+        let _place = place;
         match api.stop.run_until_cancelled(write(&api, filter, first, &mut file)).await {
             Some(true) => file.done(),
             // The rest is cut off.

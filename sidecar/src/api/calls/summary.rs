@@ -1,6 +1,6 @@
 //! What the calls of a filter come to: attempts, answers, their ratio, their length.
 //!
-//! Summed up in pieces, so that nobody's list waits for somebody's year.
+//! Summed up in pieces, few sums at a time, so that nobody's list waits for somebody's year.
 
 use axum::Json;
 use axum::extract::State;
@@ -69,6 +69,8 @@ impl From<(&String, &i64)> for CostView {
     responses((status = 200, description = "What they come to", body = SummaryView)))]
 pub(super) async fn summary(State(api): State<Api>, ask: Ask) -> Answer {
     let filter = ask.query(query::filter)?.confined(&ask.holder)?;
+    // Never closed.
+    let _turn = api.gate.sums.acquire().await;
     let (mut sums, mut after) = (CallSums::default(), None);
     for _ in 0..MAX_PIECES {
         let piece = api.store.sum_calls(filter.clone(), after).await;

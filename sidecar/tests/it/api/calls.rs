@@ -58,6 +58,21 @@ impl Scene {
         .await;
         Scene { _site: site, _module: module, daemon, admin, me, they, account, trunk: mine }
     }
+
+    /// 30 MB of log, so that a file that nobody reads is not written to its end.
+    fn fill_more_than_sockets_hold(&self) {
+        let copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
+             INSERT INTO calls (call_id, kind, start_ms, allowed, limit_value, count_value, wait_ms, generation, attempts,
+                reconciled, request_uri)
+             SELECT randomblob(16), 'trunk', 1, 1, 0, 0, 0, 1, 1, 0, printf('%.*c', 20000, 'x') FROM n";
+        rusqlite::Connection::open(self._site.database()).unwrap().execute(copies, []).unwrap();
+    }
+}
+
+/// Asks for the whole log as a file and reads nothing of it but its head.
+async fn unread(caller: &Caller) -> reqwest::Response {
+    let request = caller.request(reqwest::Method::GET, "/v1/calls").header("accept", "text/csv");
+    request.send().await.unwrap()
 }
 
 /// The numbers of the calls of a list, in its order.
@@ -238,18 +253,33 @@ async fn the_same_calls_as_one_file_and_as_sums() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_cuts_a_csv_file_off_and_never_ends_it() {
     let scene = Scene::new().await;
-    // More than sockets hold, so that the file is not written when the stop comes.
-    let copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
-         INSERT INTO calls (call_id, kind, start_ms, allowed, limit_value, count_value, wait_ms, generation, attempts,
-            reconciled, request_uri)
-         SELECT randomblob(16), 'trunk', 1, 1, 0, 0, 0, 1, 1, 0, printf('%.*c', 20000, 'x') FROM n";
-    rusqlite::Connection::open(scene._site.database()).unwrap().execute(copies, []).unwrap();
-    let request = scene.admin.request(reqwest::Method::GET, "/v1/calls").header("accept", "text/csv");
-    let answer = request.send().await.unwrap();
+    scene.fill_more_than_sockets_hold();
+    let answer = unread(&scene.admin).await;
     assert_eq!(answer.status(), 200);
     let (stopped, file) = tokio::join!(scene.daemon.stop(), answer.bytes());
     stopped.unwrap();
     assert!(file.is_err(), "{} bytes were taken for the whole log", file.unwrap().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_his_files_gets_no_more_of_them_and_takes_none_from_others() {
+    let scene = Scene::new().await;
+    scene.fill_more_than_sockets_hold();
+    let mut taken = Vec::new();
+    let refused = loop {
+        let answer = unread(&scene.admin).await;
+        match answer.status().as_u16() {
+            200 => taken.push(answer),
+            status => break (status, answer.text().await.unwrap()),
+        }
+    };
+    assert!(refused.0 == 503 && refused.1.contains("\"busy\""), "{refused:?}");
+    assert_eq!(taken.len(), 4);
+    assert_eq!(unread(&scene.me).await.status(), 200);
+    taken.pop();
+    until("a place", async || (unread(&scene.admin).await.status() == 200).then_some(())).await;
+    drop(taken);
+    scene.daemon.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -323,6 +323,28 @@ async fn what_happened_under_one_account_is_never_sent_to_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_token_waits_for_news_so_many_times_at_once() {
+    let receiver = Receiver::start(Answer::Status(200)).await;
+    let world = World::new(&receiver, json!({})).await;
+    let wait = |caller: &Caller| {
+        let caller = caller.clone();
+        tokio::spawn(async move { caller.get("/v1/events?waitSeconds=25").await.status })
+    };
+    // One more than may: whichever comes last is told at once.
+    let mut waits: Vec<_> = (0..17).map(|_| wait(&world.me)).collect();
+    until("a refusal", async || waits.iter().any(tokio::task::JoinHandle::is_finished).then_some(())).await;
+    let (refused, waiting): (Vec<_>, Vec<_>) = waits.drain(..).partition(|wait| wait.is_finished());
+    assert_eq!((refused.len(), refused.into_iter().next().unwrap().await.unwrap()), (1, 503));
+    world.me.get("/v1/events").await.expect(200);
+    let other = wait(&world.admin);
+    world.call(1);
+    for wait in waiting.into_iter().chain([other]) {
+        assert_eq!(wait.await.unwrap(), 200);
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_can_be_fetched_in_order_and_waited_for() {
     let receiver = Receiver::start(Answer::Status(200)).await;
     let world = World::new(&receiver, json!({})).await;
