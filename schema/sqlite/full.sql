@@ -146,6 +146,12 @@ CREATE TABLE ring_position (
     updated_ms INTEGER NOT NULL
 ) STRICT;
 
+-- What the clock said last when retention believed it: by a clock that is years ahead everything is old.
+CREATE TABLE retention (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    clock_ms INTEGER NOT NULL
+) STRICT;
+
 -- One row for each attempt. The number is the row's for life; lists go by start and number, newest first.
 CREATE TABLE calls (
     call_number INTEGER PRIMARY KEY,

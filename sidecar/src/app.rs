@@ -27,7 +27,7 @@ use crate::logging::LevelHandle;
 use crate::metrics::Metrics;
 use crate::publish::Handle;
 use crate::reload::{self, Reloader};
-use crate::retention::Retention;
+use crate::retention::{self, Retention};
 use crate::shutdown;
 use crate::status::Status;
 use crate::store::Store;
@@ -111,7 +111,7 @@ impl Daemon {
             status: Arc::clone(&status),
             log,
         };
-        let keep = config.keep_calls;
+        let (keep, clock_checked_ms) = (config.keep_calls, config.clock_checked_ms);
         let (reloader, reload) = Reloader::start(deps, Loaded { config, problems }, &mut publishing).await?;
         // What is in force, whatever the files say: domains are parts of what passwords were hashed with.
         let names = store.node().await.context("reading the node")?.map(|node| api::Names::from(&node));
@@ -142,11 +142,9 @@ impl Daemon {
         });
         let (finds, lost) = mpsc::channel(1);
         let lookout = client.map(|client| Lookout::new(client, events::LOOK_EVERY, metrics.clone(), finds));
-        let retention = keep.map(|keep| Retention {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            metrics: metrics.clone(),
-            keep,
+        let retention = keep.map(|keep| {
+            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+            Retention::new(retention::Deps { store, clock, metrics: metrics.clone(), keep, clock_checked_ms })
         });
         let ingest = events::Deps {
             dir: shm,

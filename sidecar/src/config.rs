@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use document::Document;
 
-use crate::domain::Provisioned;
+use crate::domain::{Millis, Provisioned};
 pub use crate::input::problem::Problem;
 use crate::input::problem::Problems;
 use crate::{api, logging, publish, webhook};
@@ -49,6 +49,8 @@ pub struct Config {
     pub webhooks: webhook::Settings,
     /// How long calls and events are kept; `None` is for ever.
     pub keep_calls: Option<Duration>,
+    /// When somebody has made sure last that the clock is right.
+    pub clock_checked_ms: Option<Millis>,
     /// How long attempts may go on after SIGTERM.
     pub grace: Duration,
     /// What is logged.

@@ -42,6 +42,7 @@ pub struct Metrics {
     pub calls: IntCounterVec,
     pub reconciled: IntCounter,
     pub forgotten: IntCounterVec,
+    pub retention_held: IntGauge,
     pub event_delay: Histogram,
     pub attempts: IntCounterVec,
     pub attempt_seconds: HistogramVec,
@@ -126,6 +127,10 @@ impl Metrics {
                 "trunkline_forgotten_total",
                 "Calls and events that were old enough to be forgotten.",
                 &["kind"],
+            )?,
+            retention_held: list.gauge(
+                "trunkline_retention_held",
+                "1 while nothing is forgotten, because the clock is far ahead of when it was believed last.",
             )?,
             event_delay: list.histogram(
                 "trunkline_event_delay_seconds",

@@ -234,9 +234,18 @@ pub trait Store: Outbox + Deliveries {
     /// Forgets ended calls that began before `before_ms`, the oldest first, at most `limit`. How many it were.
     fn forget_calls(&self, before_ms: Millis, limit: u32) -> Answer<'_, u32>;
 
-    /// Looks at `limit` events behind a position, and forgets those from before `before_ms` that nobody is still owed, with
-    /// their deliveries. How many it were, and behind which to go on; `None` if the next one is too young.
-    fn forget_events(&self, before_ms: Millis, after: i64, limit: u32) -> Answer<'_, (u32, Option<i64>)>;
+    /// Looks at `limit` events behind a position: those from before `before_ms` that nobody is still owed, and behind which to
+    /// go on; `None` if the next one is too young.
+    fn old_events(&self, before_ms: Millis, after: i64, limit: u32) -> Answer<'_, (Vec<i64>, Option<i64>)>;
+
+    /// Forgets these events with their deliveries, but for those that are owed again. How many it were.
+    fn forget_events(&self, positions: Vec<i64>) -> Answer<'_, u32>;
+
+    /// What the clock said last when it was believed.
+    fn believed_clock(&self) -> Answer<'_, Option<Millis>>;
+
+    /// Keeps what a clock says that is believed.
+    fn believe_clock(&self, at_ms: Millis) -> Answer<'_, ()>;
 
     /// How many attempts there were since `since_ms`, and the last that were refused, at most `limit`. Of the filter, trunk
     /// and account count, and the narrower one alone.

@@ -7,7 +7,6 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use trunk_admission::model::Kind;
@@ -174,8 +173,8 @@ impl Asked {
             application,
             state: section.parsed("state", state),
             call: section.parsed("callId", call),
-            from_ms: section.parsed("createdFrom", instant),
-            before_ms: section.parsed("createdBefore", instant),
+            from_ms: section.parsed("createdFrom", rules::instant),
+            before_ms: section.parsed("createdBefore", rules::instant),
         }
     }
 
@@ -209,13 +208,6 @@ fn state(text: &str) -> Result<DeliveryState, Broken> {
 
 fn call(text: &str) -> Result<Uuid, Broken> {
     text.parse().map_err(|_| Broken::new("invalid_id", "must be a UUID"))
-}
-
-/// A time (RFC 3339), in milliseconds.
-fn instant(text: &str) -> Result<Millis, Broken> {
-    let at: Result<Timestamp, _> = text.parse();
-    let rule = "must be a time such as 2026-01-31T12:00:00Z";
-    at.map(|at| at.as_millisecond()).map_err(|_| Broken::new("invalid_time", rule))
 }
 
 /// The id of a delivery.

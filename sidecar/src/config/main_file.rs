@@ -10,7 +10,7 @@ use std::time::Duration;
 use trunk_admission::model::Region;
 
 use super::{Config, Provisioned};
-use crate::domain::{Account, Limits, Node, Trunk};
+use crate::domain::{Account, Limits, Millis, Node, Trunk};
 use crate::input::problem::Broken;
 use crate::input::rules;
 use crate::input::section::Section;
@@ -38,6 +38,7 @@ pub(super) struct MainFile {
     kamailio: Option<crate::kamailio::Settings>,
     webhooks: Option<webhook::Settings>,
     keep_calls: Option<Option<Duration>>,
+    clock_checked_ms: Option<Millis>,
     grace: Option<Duration>,
     log: Option<logging::Settings>,
 }
@@ -72,6 +73,7 @@ pub(super) fn read(top: Section<'_>) -> MainFile {
         kamailio: super::kamailio::read(top.section("kamailio")),
         webhooks: webhooks(top.section("webhooks")),
         keep_calls: keep_calls(&calls),
+        clock_checked_ms: calls.parsed("clock_checked_at", checked).flatten(),
         grace: shutdown.integer("grace_ms", 0..=600_000).map(Duration::from_millis),
         log: log(top.section("log")),
     };
@@ -112,6 +114,7 @@ impl MainFile {
             kamailio: self.kamailio?,
             webhooks: self.webhooks?,
             keep_calls: self.keep_calls?,
+            clock_checked_ms: self.clock_checked_ms,
             grace: self.grace?,
             log: self.log?,
             provisioned: Provisioned { node, accounts, trunks },
@@ -127,6 +130,11 @@ fn api_limits(section: &Section<'_>) -> Option<api::Limits> {
         token: api::Rate { per_second: token?, burst: token_burst? },
         address: api::Rate { per_second: address?, burst: address_burst? },
     })
+}
+
+/// A time, or nothing.
+fn checked(text: &str) -> Result<Option<Millis>, Broken> {
+    if text.is_empty() { Ok(None) } else { rules::instant(text).map(Some) }
 }
 
 /// Events are kept for replay for 30 days at least.

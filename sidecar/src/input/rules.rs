@@ -6,11 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net};
+use jiff::Timestamp;
 use trunk_admission::model::{AuthMode, Region, RegionError};
 use uuid::Uuid;
 
 use super::problem::Broken;
-use crate::domain::{Transport, WebhookMethod, auth_mode_from_name};
+use crate::domain::{Millis, Transport, WebhookMethod, auth_mode_from_name};
 use crate::secret::{SigningKey, WebhookSecret};
 use crate::special;
 
@@ -25,6 +26,13 @@ pub(crate) const MAX_HOST_BYTES: usize = 253;
 const MIN_DIFFERENT_CHARS: usize = 5;
 /// Fewest and most characters of a SIP password.
 pub(crate) const PASSWORD_CHARS: RangeInclusive<usize> = 12..=128;
+
+/// A time (RFC 3339), to the millisecond.
+pub(crate) fn instant(text: &str) -> Result<Millis, Broken> {
+    let at: Result<Timestamp, _> = text.parse();
+    let rule = "must be a time such as 2026-01-31T12:00:00Z";
+    at.map(Timestamp::as_millisecond).map_err(|_| Broken::new("invalid_time", rule))
+}
 
 /// An id: a DNS label in lower case.
 pub(crate) fn label(text: &str) -> Result<String, Broken> {
@@ -216,6 +224,15 @@ fn gateway_parts(text: &str) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instant_needs_its_offset() {
+        assert_eq!(instant("1970-01-01T00:00:01.5Z").unwrap(), 1_500);
+        assert_eq!(instant("1970-01-01T01:00:00+01:00").unwrap(), 0);
+        for bad in ["", "1970-01-01", "1970-01-01T00:00:00", "yesterday", "0"] {
+            assert_eq!(instant(bad).unwrap_err().code, "invalid_time", "{bad}");
+        }
+    }
 
     #[test]
     fn labels() {

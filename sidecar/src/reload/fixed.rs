@@ -17,7 +17,7 @@ pub(super) fn check(path: &Path, old: &Config, new: Config) -> Result<Config, Ve
 }
 
 /// Every such key, and whether it differs.
-fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 24] {
+fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 25] {
     let (old_node, new_node) = (&old.provisioned.node, &new.provisioned.node);
     let (old_api, new_api) = (old.api.limits, new.api.limits);
     let (old_room, new_room) = (old.publish.capacity, new.publish.capacity);
@@ -48,6 +48,7 @@ fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 24] {
         ("kamailio.reload_delta_s", old.kamailio.reload_delta != new.kamailio.reload_delta),
         ("shutdown.grace_ms", old.grace != new.grace),
         ("calls.keep_days", old.keep_calls != new.keep_calls),
+        ("calls.clock_checked_at", old.clock_checked_ms != new.clock_checked_ms),
         ("log.format", old.log.format != new.log.format),
     ]
 }

@@ -260,8 +260,20 @@ impl Store for SqliteStore {
         self.run(move |db| forget::calls(db, before_ms, limit))
     }
 
-    fn forget_events(&self, before_ms: Millis, after: i64, limit: u32) -> Answer<'_, (u32, Option<i64>)> {
-        self.run(move |db| forget::events(db, before_ms, after, limit))
+    fn old_events(&self, before_ms: Millis, after: i64, limit: u32) -> Answer<'_, (Vec<i64>, Option<i64>)> {
+        self.read_much(move |db| forget::old_events(db, before_ms, after, limit))
+    }
+
+    fn forget_events(&self, positions: Vec<i64>) -> Answer<'_, u32> {
+        self.run(move |db| forget::events(db, &positions))
+    }
+
+    fn believed_clock(&self) -> Answer<'_, Option<Millis>> {
+        self.read(forget::believed_clock)
+    }
+
+    fn believe_clock(&self, at_ms: Millis) -> Answer<'_, ()> {
+        self.run(move |db| forget::believe_clock(db, at_ms))
     }
 
     fn recent_calls(&self, filter: CallFilter, since_ms: Millis, limit: u32) -> Answer<'_, Recent> {

@@ -50,6 +50,7 @@ macro_rules! suite {
         $crate::suite::cases!($place; forget:
             old_calls_go_in_bounded_steps,
             retention_leaves_what_is_young_up_or_owed,
+            nothing_is_forgotten_by_a_clock_that_went_ahead,
         );
         $crate::suite::cases!($place; lists:
             pages_and_totals,

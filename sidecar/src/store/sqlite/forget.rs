@@ -1,6 +1,6 @@
-//! Old calls and events go, a bounded number in each transaction.
+//! Old calls and events go, a bounded number in each transaction; and what retention knows of the clock.
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use crate::domain::Millis;
 use crate::store::StoreError;
@@ -13,16 +13,17 @@ pub(super) fn calls(db: &Transaction<'_>, before_ms: Millis, limit: u32) -> Resu
     Ok(u32::try_from(deleted).unwrap_or(u32::MAX))
 }
 
-/// Looks at `limit` events behind a position, and deletes those from before `before_ms` that nobody is still owed, with
-/// their deliveries and attempts. How many went, and the position to go on behind; `None` if the next one is too young.
-pub(super) fn events(
+/// Looks at `limit` events behind a position. Those from before `before_ms` that nobody is still owed, and the position to go
+/// on behind; `None` if the next one is too young.
+pub(super) fn old_events(
     db: &Transaction<'_>,
     before_ms: Millis,
     after: i64,
     limit: u32,
-) -> Result<(u32, Option<i64>), StoreError> {
+) -> Result<(Vec<i64>, Option<i64>), StoreError> {
     let mut select = db.prepare_cached(
-        "SELECT position, created_ms, EXISTS (SELECT 1 FROM deliveries d WHERE d.position = e.position AND d.state = 'pending')
+        "SELECT position, created_ms, EXISTS (SELECT 1 FROM deliveries d INDEXED BY deliveries_by_position
+            WHERE d.position = e.position AND d.state = 'pending')
          FROM events e WHERE position > ?1 ORDER BY position LIMIT ?2",
     )?;
     let mut rows = select.query(params![after, limit])?;
@@ -37,12 +38,35 @@ pub(super) fn events(
             old.push(last);
         }
     }
-    for position in &old {
-        let sql = "DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT delivery_id FROM deliveries WHERE position = ?1)";
+    Ok((old, (looked == limit).then_some(last)))
+}
+
+/// Deletes events with their deliveries and attempts, but for those that are owed again since somebody looked. How many went.
+pub(super) fn events(db: &Transaction<'_>, positions: &[i64]) -> Result<u32, StoreError> {
+    let mut gone = 0;
+    for position in positions {
+        let sql = "SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_by_position
+            WHERE position = ?1 AND state = 'pending')";
+        if db.prepare_cached(sql)?.query_row([position], |row| row.get(0))? {
+            continue;
+        }
+        let sql = "DELETE FROM delivery_attempts WHERE delivery_id IN
+            (SELECT delivery_id FROM deliveries INDEXED BY deliveries_by_position WHERE position = ?1)";
         db.prepare_cached(sql)?.execute([position])?;
-        db.prepare_cached("DELETE FROM deliveries WHERE position = ?1")?.execute([position])?;
+        let sql = "DELETE FROM deliveries INDEXED BY deliveries_by_position WHERE position = ?1";
+        db.prepare_cached(sql)?.execute([position])?;
         db.prepare_cached("DELETE FROM events WHERE position = ?1")?.execute([position])?;
+        gone += 1;
     }
-    let gone = u32::try_from(old.len()).unwrap_or(u32::MAX);
-    Ok((gone, (looked == limit).then_some(last)))
+    Ok(gone)
+}
+
+pub(super) fn believed_clock(db: &Transaction<'_>) -> Result<Option<Millis>, StoreError> {
+    let sql = "SELECT clock_ms FROM retention";
+    Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?)
+}
+
+pub(super) fn believe_clock(db: &Transaction<'_>, at_ms: Millis) -> Result<(), StoreError> {
+    let sql = "INSERT INTO retention VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET clock_ms = ?1";
+    Ok(db.prepare_cached(sql)?.execute([at_ms]).map(drop)?)
 }

@@ -17,6 +17,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0008_retention.sql", include_str!("../../../../schema/sqlite/0008_retention.sql")),
     ("0009_deliveries.sql", include_str!("../../../../schema/sqlite/0009_deliveries.sql")),
     ("0010_endpoints.sql", include_str!("../../../../schema/sqlite/0010_endpoints.sql")),
+    ("0011_clock.sql", include_str!("../../../../schema/sqlite/0011_clock.sql")),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -178,7 +178,7 @@ async fn lists_are_filtered_confined_and_go_on() {
     for (query, fault) in [
         ("status=FINE", "?status invalid_parameter"),
         ("direction=up", "?direction invalid_parameter"),
-        ("since=yesterday", "?since invalid_parameter"),
+        ("since=yesterday", "?since invalid_time"),
         ("since=1970-01-02T00:00:00Z&until=1970-01-01T00:00:00Z", "?until out_of_range"),
         ("offset=10001", "?offset out_of_range"),
         ("cursor=abc", "?cursor invalid_parameter"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use trunkd::clock::Clock;
 use trunkd::metrics::Metrics;
-use trunkd::retention::Retention;
+use trunkd::retention::{Deps, Retention};
 use trunkd::store::{AttemptRecord, Batch, CallFilter, CallPage, EndpointId, Orphan, Store, Target, Then};
 use uuid::Uuid;
 
@@ -93,12 +93,13 @@ pub(crate) async fn retention_leaves_what_is_young_up_or_owed(place: &dyn Place)
     assert!(kept > 100 && over > 200, "{kept} {over}");
     let metrics = Metrics::new().unwrap();
     let clock = Arc::new(At(Duration::from_secs(31 * 86_400 + 400).as_millis() as i64));
-    let retention = Retention {
+    let mut retention = Retention::new(Deps {
         store: Arc::clone(&store),
         clock,
         metrics: metrics.clone(),
         keep: Duration::from_secs(31 * 86_400),
-    };
+        clock_checked_ms: None,
+    });
     retention.forget().await.unwrap();
     assert_eq!(numbers(&*store).await, (0..400).step_by(10).chain(400..450).collect::<Vec<_>>());
     let text = metrics.text();
@@ -109,4 +110,52 @@ pub(crate) async fn retention_leaves_what_is_young_up_or_owed(place: &dyn Place)
     retention.forget().await.unwrap();
     assert_eq!(metrics.forgotten.with_label_values(&["event"]).get(), gone, "nothing more");
     assert_eq!(store.backlog().await.unwrap().pending, pending, "what is owed stays owed");
+}
+
+/// A clock that can be set.
+struct Set(std::sync::atomic::AtomicI64);
+
+impl Clock for Set {
+    fn now_ms(&self) -> i64 {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+pub(crate) async fn nothing_is_forgotten_by_a_clock_that_went_ahead(place: &dyn Place) {
+    const DAY_MS: i64 = 86_400_000;
+    let store = place.open().await;
+    filled(&*store, "t1", 20).await;
+    let ended = 18;
+    let metrics = Metrics::new().unwrap();
+    let clock = Arc::new(Set(25_000.into()));
+    let retention = |clock_checked_ms| {
+        Retention::new(Deps {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            metrics: metrics.clone(),
+            keep: Duration::from_secs(31 * 86_400),
+            clock_checked_ms,
+        })
+    };
+    let gone = || metrics.forgotten.with_label_values(&["call"]).get();
+    let set = |to_ms| clock.0.store(to_ms, std::sync::atomic::Ordering::Relaxed);
+    let mut running = retention(None);
+    running.forget().await.unwrap();
+    assert_eq!((gone(), metrics.retention_held.get()), (0, 0));
+    let ahead_ms = 3_650 * DAY_MS;
+    set(ahead_ms);
+    // What comes in by the wrong clock makes it no better, and neither does a restart.
+    let records = vec![initiated(id(99), "t1", ahead_ms)];
+    store.ingest(Batch { ring_id: 7, last_sequence: 99, records }, ahead_ms).await.unwrap();
+    running.forget().await.unwrap();
+    assert_eq!((gone(), metrics.retention_held.get()), (0, 1));
+    let mut restarted = retention(None);
+    restarted.forget().await.unwrap();
+    assert_eq!((gone(), metrics.retention_held.get()), (0, 1));
+    set(26_000);
+    restarted.forget().await.unwrap();
+    assert_eq!((gone(), metrics.retention_held.get()), (0, 0), "it is right again");
+    set(ahead_ms);
+    retention(Some(ahead_ms - DAY_MS)).forget().await.unwrap();
+    assert_eq!((gone(), metrics.retention_held.get()), (ended, 0), "somebody has looked at it");
 }
