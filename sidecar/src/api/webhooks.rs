@@ -128,9 +128,9 @@ impl From<Probed> for Tested {
             url: attempt.url,
             outcome: attempt.outcome,
             duration_ms: attempt.duration_ms,
-            status: attempt.status,
-            error: attempt.error,
-            answer: String::from_utf8_lossy(&attempt.answer).into_owned(),
+            status: attempt.told.status,
+            error: attempt.told.error,
+            answer: String::from_utf8_lossy(&attempt.told.answer).into_owned(),
         });
         Tested { delivered: probed.delivered, webhook_id: probed.event_id, attempts: attempts.collect() }
     }

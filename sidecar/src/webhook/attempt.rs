@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::client::{Answer, SendError, Transport};
+use super::client::{Answer, SendError, Told, Transport};
 use super::retry::{Meaning, Next, Schedule, meaning, retry_after, spread};
 use super::{Deps, message};
 use crate::domain::{Millis, Webhook};
 use crate::store::{AttemptRecord, Delivery, EndpointId, Target, Then};
+
+/// How much is kept of the answer of a receiver that took the event, in bytes: nobody will ask why.
+const KEPT_OF_GOOD_BYTES: usize = 1 << 10;
 
 /// What an attempt says about a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,10 +105,10 @@ impl Post<'_> {
             Ok(answer) => retry_after(answer.status, answer.retry_after.as_deref()),
             Err(_) => None,
         };
-        let (status, error, answer) = match result {
-            Ok(answer) => (Some(answer.status), answer.cut, answer.body),
-            Err(error) => (None, Some(error.to_string()), Vec::new()),
-        };
+        let Told { status, error, mut answer } = Told::from(result);
+        if then == Then::Delivered {
+            answer.truncate(KEPT_OF_GOOD_BYTES);
+        }
         let record = AttemptRecord {
             delivery: delivery.id,
             endpoint: self.way.endpoint,

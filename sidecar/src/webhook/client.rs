@@ -18,7 +18,7 @@ use super::Settings;
 use super::guard::{Denied, UrlRules};
 use super::resolver::GuardedResolver;
 
-/// How much of an answer's body is read and kept, in bytes.
+/// How much of an answer's body is read, and kept of one that did not take the event, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 16 << 10;
 /// Longest URL of a request: one that was set, and the fields of an event after it.
 const MAX_REQUEST_URL_BYTES: usize = 64 << 10;
@@ -83,6 +83,26 @@ impl SendError {
             SendError::TimedOut(_) => "timeout",
             SendError::Connect(_) => "connect",
             SendError::Broken(_) => "broken",
+        }
+    }
+}
+
+/// What people are told of an attempt, and what is kept of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// HTTP status, if one came.
+    pub status: Option<u16>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// The beginning of the answer's body.
+    pub answer: Vec<u8>,
+}
+
+impl From<Result<Answer, SendError>> for Told {
+    fn from(result: Result<Answer, SendError>) -> Told {
+        match result {
+            Ok(Answer { status, cut, body, .. }) => Told { status: Some(status), error: cut, answer: body },
+            Err(error) => Told { status: None, error: Some(error.to_string()), answer: Vec::new() },
         }
     }
 }
@@ -208,6 +228,8 @@ async fn read_body(mut response: reqwest::Response, deadline: Instant) -> (Vec<u
 
 fn send_error(error: &reqwest::Error, limit: Duration) -> SendError {
     if let Some(denied) = denied(error) {
+        // For the log alone: see [`Denied`].
+        tracing::info!(address = %denied.0, "a webhook leads to an address that is not sent to");
         return SendError::Denied(denied);
     }
     match (error.is_connect(), error.is_timeout()) {

@@ -25,9 +25,10 @@ pub struct UrlRules {
     pub allow_http: bool,
 }
 
-/// An address that nothing is sent to.
+/// An address that nothing is sent to. Customers read what it says, so it does not say which: names of this network are not
+/// to be looked up through us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is not a public address")]
+#[error("where it leads is not a public address")]
 pub struct Denied(pub IpAddr);
 
 impl UrlRules {

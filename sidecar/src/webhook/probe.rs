@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::attempt::word;
-use super::client::{SendError, Transport};
+use super::client::{SendError, Told, Transport};
 use super::message;
 use crate::call::payload::rfc3339;
 use crate::clock::Clock;
@@ -35,12 +35,8 @@ pub struct ProbeAttempt {
     pub outcome: &'static str,
     /// How long it took.
     pub duration_ms: Millis,
-    /// HTTP status, if one came.
-    pub status: Option<u16>,
-    /// What went wrong.
-    pub error: Option<String>,
-    /// The beginning of the answer.
-    pub answer: Vec<u8>,
+    /// What came of it.
+    pub told: Told,
 }
 
 /// Sends a probe for a trunk or application, all of it `within` this time: the URL takes half at most if there is a fallback.
@@ -66,12 +62,9 @@ pub async fn send(
         let result = result.unwrap_or(Err(SendError::TimedOut(time)));
         let duration_ms = Millis::try_from(started.elapsed().as_millis()).unwrap_or(Millis::MAX);
         let outcome = word(&result);
-        let (status, error, answer) = match result {
-            Ok(answer) => (Some(answer.status), answer.cut, answer.body),
-            Err(error) => (None, Some(error.to_string()), Vec::new()),
-        };
+        let told = result.into();
         probed.delivered = outcome == "delivered";
-        probed.attempts.push(ProbeAttempt { url: url.clone(), outcome, duration_ms, status, error, answer });
+        probed.attempts.push(ProbeAttempt { url: url.clone(), outcome, duration_ms, told });
         if probed.delivered {
             break;
         }

@@ -98,6 +98,7 @@ mod tests {
                 |rules| GuardedResolver::new(rules, &server).unwrap().resolve(name.parse().unwrap());
             let refused = resolve(UrlRules::default()).await.err().unwrap();
             assert_eq!(refused.downcast_ref(), Some(&Denied(LOOPBACK[0])), "{name}: {refused}");
+            assert!(!refused.to_string().contains("127.0.0.1"), "customers read it: {refused}");
             let open = UrlRules { allow_private: true, ..UrlRules::default() };
             let found: Vec<_> = resolve(open).await.unwrap().map(|address| address.ip()).collect();
             assert_eq!(found, LOOPBACK, "{name}");

@@ -84,6 +84,8 @@ pub(crate) enum Answer {
     Silence,
     /// This many bytes.
     Long(usize),
+    /// A failure with this many bytes.
+    LongFailure(usize),
 }
 
 #[derive(Clone)]
@@ -129,5 +131,8 @@ async fn take(
         Answer::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [("location", to)]).into_response(),
         Answer::Silence => std::future::pending().await,
         Answer::Long(length) => vec![b'x'; length].into_response(),
+        Answer::LongFailure(length) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, vec![b'x'; length]).into_response()
+        }
     }
 }
