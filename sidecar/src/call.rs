@@ -76,13 +76,30 @@ pub struct Call {
     pub status: Option<Status>,
     /// It was ended by the sweep, not by Kamailio.
     pub reconciled: bool,
-    /// The rate that it began under.
+    /// The rate that was there when its beginning was written down.
     pub tariff: Option<Tariff>,
     /// What it cost, in the tariff's currency; `None` while it is up, without a tariff, and if nobody knows when it ended.
     pub cost: Option<Amount>,
 }
 
+/// What a refused call is told of the limit that refused it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The limit; 0 if it was none.
+    pub limit: u32,
+    /// The count that was found.
+    pub count: u32,
+    /// How long until it would have passed, if that is known.
+    pub retry_after_ms: Option<Millis>,
+}
+
 impl Call {
+    /// Of a call that was refused: by what.
+    pub fn refused(&self) -> Option<Refused> {
+        let retry_after_ms = Some(self.wait_ms).filter(|wait_ms| *wait_ms > 0);
+        (!self.allowed).then_some(Refused { limit: self.limit, count: self.count, retry_after_ms })
+    }
+
     /// A call of which nothing is known yet but that something happened at `at_ms`.
     pub fn new(id: Uuid, trunk: Option<String>, at_ms: Millis) -> Call {
         Call {

@@ -213,11 +213,9 @@ impl Ingest {
 
 /// The words that a record is counted under: its event, and the reason if it was an attempt.
 fn record_words(record: &CallRecord) -> (&'static str, Option<&'static str>) {
-    match &record.report {
-        Report::Initiated(initiated) => {
-            ("call.initiated", Some(initiated.reason.map_or("admitted", |reason| reason.name())))
-        }
-        Report::Answered { .. } => ("call.answered", None),
-        Report::Ended(_) => ("call.hangup", None),
-    }
+    let reason = match &record.report {
+        Report::Initiated(initiated) => Some(initiated.reason.map_or("admitted", |reason| reason.name())),
+        Report::Answered { .. } | Report::Ended(_) => None,
+    };
+    (record.report.event().name(), reason)
 }

@@ -149,16 +149,16 @@ fn common(call: &Call, kind: EventKind) -> Common<'_> {
 }
 
 fn initiated(call: &Call) -> Initiated<'_> {
-    let refused = !call.allowed;
+    let refused = call.refused();
     Initiated {
         common: common(call, EventKind::Initiated),
         request_uri: call.request_uri.as_deref(),
         reason: call.reason.map(|reason| reason.name()),
-        sip_code: call.sip_code.filter(|_| refused),
-        status: call.status.filter(|_| refused).map(|status| status.name()),
-        limit: refused.then_some(call.limit),
-        count: refused.then_some(call.count),
-        retry_after_ms: (refused && call.wait_ms > 0).then_some(call.wait_ms),
+        sip_code: call.sip_code.filter(|_| refused.is_some()),
+        status: call.status.filter(|_| refused.is_some()).map(|status| status.name()),
+        limit: refused.map(|refused| refused.limit),
+        count: refused.map(|refused| refused.count),
+        retry_after_ms: refused.and_then(|refused| refused.retry_after_ms),
         generation: call.generation,
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use trunk_admission::events::{EndCause, Party};
 use trunk_admission::{Kind, Reason};
 
+use super::payload::EventKind;
 use crate::domain::Millis;
 
 /// What the module says happened.
@@ -23,6 +24,17 @@ pub enum Report {
     },
     /// It ended.
     Ended(Box<Ended>),
+}
+
+impl Report {
+    /// The event that it makes.
+    pub fn event(&self) -> EventKind {
+        match self {
+            Report::Initiated(_) => EventKind::Initiated,
+            Report::Answered { .. } => EventKind::Answered,
+            Report::Ended(_) => EventKind::Hangup,
+        }
+    }
 }
 
 /// An attempt was judged; see [`Call`] for the fields.

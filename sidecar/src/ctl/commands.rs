@@ -3,7 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
-use super::resource::{Field, Kind, RESOURCES, Resource};
+use super::resource::{Field, Filter, Kind, RESOURCES, Resource};
 use super::webhooks;
 
 /// Where the daemon is if nothing is said.
@@ -72,9 +72,7 @@ fn resource(resource: &Resource) -> Command {
     let mut list = verb("list", "List them")
         .arg(number("limit", "At most so many; else all"))
         .arg(number("offset", "Leave out so many"));
-    for &(_, flag, help) in resource.filters {
-        list = list.arg(Arg::new(flag).long(flag).value_name("ID").help(help));
-    }
+    list = list.args(resource.filters.iter().map(Filter::arg));
     let flags = |create: bool| {
         let fields = resource.fields.iter();
         fields.filter(move |field| create || !field.create_only).map(flag).collect::<Vec<_>>()
@@ -168,14 +166,10 @@ fn flag(field: &Field) -> Arg {
 }
 
 fn calls() -> Command {
-    let filters = super::request::CALL_FILTERS.iter();
-    let filter = |(flag, _, help): &(&'static str, &'static str, &'static str)| {
-        Arg::new(*flag).long(*flag).value_name("TEXT").help(*help)
-    };
     Command::new("calls")
         .about("The call log, refused calls included, newest first")
         .arg(Arg::new("id").value_name("CALL").help("One call; else a list"))
-        .args(filters.map(filter))
+        .args(super::request::CALL_FILTERS.iter().map(Filter::arg))
         .arg(number("limit", "At most so many (20)"))
         .arg(number("offset", "Leave out so many").conflicts_with("cursor"))
         .arg(Arg::new("cursor").long("cursor").value_name("TEXT").help("Go on where a page ended"))

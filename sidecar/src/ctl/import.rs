@@ -7,7 +7,6 @@ use std::io::{BufRead as _, BufReader, IsTerminal as _, Read, Write as _};
 use std::time::Instant;
 
 use clap::ArgMatches;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{Client, Failure};
@@ -26,7 +25,7 @@ pub(super) async fn rates(client: &Client, typed: &ArgMatches, as_json: bool) ->
         .read_to_string(&mut file)
         .map_err(|error| Failure::Usage(format!("{}: {error}", text("file"))))?;
     let path = format!("/v1/rate-plans/{}/rates:import", segment(text("id")));
-    let answer = client.send_text(&request(path), "text/csv", file).await?;
+    let answer = client.send_text(&Request::post(path, None, Shape::Object), "text/csv", file).await?;
     match as_json {
         true => println!("{answer:#}"),
         false => println!("{} rates", answer["rates"]),
@@ -41,18 +40,6 @@ fn open(file: &str) -> Result<Box<dyn Read>, Failure> {
             let opened = std::fs::File::open(file);
             Ok(Box::new(opened.map_err(|error| Failure::Usage(format!("{file}: {error}")))?))
         }
-    }
-}
-
-fn request(path: String) -> Request {
-    Request {
-        method: Method::POST,
-        path,
-        query: Vec::new(),
-        body: None,
-        if_match: None,
-        all_pages: false,
-        shape: Shape::Object,
     }
 }
 
@@ -108,7 +95,7 @@ impl Import<'_> {
         if self.lines == 0 {
             return Ok(());
         }
-        let request = request("/v1/trunks:batch".to_owned());
+        let request = Request::post("/v1/trunks:batch", None, Shape::Object);
         let sent =
             self.client.send_text(&request, "application/x-ndjson", std::mem::take(&mut self.body)).await;
         let answer = sent.map_err(|failure| self.stopped(failure))?;

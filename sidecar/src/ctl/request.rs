@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::Failure;
-use super::resource::{Field, Kind, Resource};
+use super::resource::{Field, Filter, Kind, Resource, filter};
 use super::webhooks;
 
 /// What is shown of the answer.
@@ -119,9 +119,7 @@ fn of_resource(resource: &'static Resource, verb: &str, typed: &ArgMatches) -> R
             let mut request = Request::get(collection, Shape::List(resource));
             request.all_pages = typed.get_one::<u64>("limit").is_none();
             paging(typed, &mut request);
-            for &(name, flag, _) in resource.filters {
-                request.query.extend(typed.get_one::<String>(flag).map(|value| (name, value.clone())));
-            }
+            request.query.extend(resource.filters.iter().filter_map(|filter| filter.typed(typed)));
             return Ok(request);
         }
         "show" => return Ok(Request::get(one(), Shape::Object)),
@@ -245,19 +243,19 @@ fn explain(typed: &ArgMatches) -> Result<Request, Failure> {
     Ok(Request::post("/v1/explain", Some(body), Shape::Object))
 }
 
-/// Filters of the call log: flag, parameter, help.
-pub(super) const CALL_FILTERS: [(&str, &str, &str); 11] = [
-    ("trunk", "trunkId", "Only those over this trunk"),
-    ("application", "applicationId", "Only those to this voice application"),
-    ("account", "accountId", "Only those of this account"),
-    ("status", "status", "Only those that ended so, such as USER_BUSY"),
-    ("direction", "direction", "Only inbound or outbound ones"),
-    ("allowed", "allowed", "Only admitted (true) or refused ones (false)"),
-    ("from", "from", "Only those from this user"),
-    ("to", "to", "Only those to this user"),
-    ("sip-call-id", "sipCallId", "Only the one with this Call-ID"),
-    ("since", "since", "Only those that began then or later, such as 2026-01-31T00:00:00Z"),
-    ("until", "until", "Only those that began before"),
+/// Filters of the call log.
+pub(super) const CALL_FILTERS: [Filter; 11] = [
+    filter("trunk", "trunkId", "Only those over this trunk"),
+    filter("application", "applicationId", "Only those to this voice application"),
+    filter("account", "accountId", "Only those of this account"),
+    filter("status", "status", "Only those that ended so, such as USER_BUSY"),
+    filter("direction", "direction", "Only inbound or outbound ones"),
+    filter("allowed", "allowed", "Only admitted (true) or refused ones (false)"),
+    filter("from", "from", "Only those from this user"),
+    filter("to", "to", "Only those to this user"),
+    filter("sip-call-id", "sipCallId", "Only the one with this Call-ID"),
+    filter("since", "since", "Only those that began then or later, such as 2026-01-31T00:00:00Z"),
+    filter("until", "until", "Only those that began before"),
 ];
 
 fn calls(typed: &ArgMatches) -> Request {
@@ -267,9 +265,7 @@ fn calls(typed: &ArgMatches) -> Request {
         _ => Request::get("/v1/calls", Shape::Calls),
     };
     let given = |flag| typed.get_one::<String>(flag).cloned();
-    for (flag, name, _) in CALL_FILTERS {
-        request.query.extend(given(flag).map(|value| (name, value)));
-    }
+    request.query.extend(CALL_FILTERS.iter().filter_map(|filter| filter.typed(typed)));
     request.query.extend(given("cursor").map(|value| ("cursor", value)));
     paging(typed, &mut request);
     request

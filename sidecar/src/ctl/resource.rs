@@ -2,6 +2,8 @@
 //!
 //! A field here is a flag there. What the API describes and what stands here are compared by a test.
 
+use clap::{Arg, ArgMatches};
+
 /// What a flag's value becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -48,6 +50,32 @@ const fn at_creation(json: &'static str, flag: &'static str, kind: Kind, help: &
     Field { json, flag, kind, create_only: true, help }
 }
 
+/// A filter of a list: as the command line calls it, as the API does, and what for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filter {
+    pub(super) flag: &'static str,
+    pub(super) field: &'static str,
+    pub(super) help: &'static str,
+}
+
+/// A filter.
+pub(super) const fn filter(flag: &'static str, field: &'static str, help: &'static str) -> Filter {
+    Filter { flag, field, help }
+}
+
+impl Filter {
+    /// As it is typed.
+    pub(super) fn arg(&self) -> Arg {
+        Arg::new(self.flag).long(self.flag).value_name("TEXT").help(self.help)
+    }
+
+    /// What was typed, under the name that the API has for it.
+    pub(super) fn typed(&self, typed: &ArgMatches) -> Option<(&'static str, String)> {
+        let text = typed.try_get_one::<String>(self.flag).ok().flatten();
+        text.map(|text| (self.field, text.clone()))
+    }
+}
+
 /// A resource.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resource {
@@ -61,8 +89,8 @@ pub(super) struct Resource {
     pub(super) fields: &'static [Field],
     /// Fields of a list: as the API calls them, and as the table does.
     pub(super) columns: &'static [(&'static str, &'static str)],
-    /// The list's filters, likewise as flags.
-    pub(super) filters: &'static [(&'static str, &'static str, &'static str)],
+    /// The list's filters.
+    pub(super) filters: &'static [Filter],
     /// Whether calls may be up on an object, so that only force deletes it.
     pub(super) carries_calls: bool,
 }
@@ -183,7 +211,7 @@ pub(super) const RESOURCES: &[Resource] = &[
             ("concurrentCallsLimit", "CALLS"),
             ("managedBy", "MANAGED BY"),
         ],
-        filters: &[("accountId", "account", "Only those of this account")],
+        filters: &[filter("account", "accountId", "Only those of this account")],
         carries_calls: true,
     },
     Resource {
@@ -284,12 +312,12 @@ pub(super) const RESOURCES: &[Resource] = &[
             ("cpsLimit", "CPS"),
             ("concurrentCallsLimit", "CALLS"),
         ],
-        filters: &[("accountId", "account", "Only those of this account")],
+        filters: &[filter("account", "accountId", "Only those of this account")],
         carries_calls: true,
     },
     Resource {
         name: "rate-plan",
-        about: "What calls cost; a call is held to the rate that it began under",
+        about: "What calls cost; a call is held to the rate that was there when it was written down",
         path: "/v1/rate-plans",
         id: "ratePlanId",
         fields: &[

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::client::Failure;
 use super::commands::{number, switch};
 use super::request::{Request, Shape, segment};
+use super::resource::{Filter, filter};
 
 /// Columns of deliveries.
 pub(super) const COLUMNS: &[(&str, &str)] = &[
@@ -20,20 +21,20 @@ pub(super) const COLUMNS: &[(&str, &str)] = &[
     ("callId", "CALL"),
 ];
 
-/// Filters of deliveries: as the command line calls them, as the API does, and what for.
-const FILTERS: [(&str, &str, &str); 7] = [
-    ("account", "accountId", "Those of this account's events"),
-    ("trunk", "trunkId", "Those of this trunk's endpoint"),
-    ("application", "applicationId", "Those of this voice application's endpoint"),
-    ("state", "state", "pending, delivered or parked"),
-    ("call", "callId", "Those of this call"),
-    ("from", "createdFrom", "Of events from this time on, such as 2026-01-31T12:00:00Z"),
-    ("before", "createdBefore", "Of events before this time"),
+/// Filters of deliveries.
+const FILTERS: [Filter; 7] = [
+    filter("account", "accountId", "Those of this account's events"),
+    filter("trunk", "trunkId", "Those of this trunk's endpoint"),
+    filter("application", "applicationId", "Those of this voice application's endpoint"),
+    filter("state", "state", "pending, delivered or parked"),
+    filter("call", "callId", "Those of this call"),
+    filter("from", "createdFrom", "Of events from this time on, such as 2026-01-31T12:00:00Z"),
+    filter("before", "createdBefore", "Of events before this time"),
 ];
 
 /// The commands.
 pub(super) fn commands() -> [Command; 3] {
-    let filters = || FILTERS.map(|(flag, _, help)| Arg::new(flag).long(flag).value_name("TEXT").help(help));
+    let filters = || FILTERS.iter().map(Filter::arg);
     let deliveries = Command::new("delivery")
         .about("What was sent to webhooks, and what will be")
         .subcommand_required(true)
@@ -57,7 +58,7 @@ pub(super) fn commands() -> [Command; 3] {
                     Arg::new("id")
                         .value_name("DELIVERY")
                         .help("Its deliveryId")
-                        .conflicts_with_all(FILTERS.map(|(flag, _, _)| flag))
+                        .conflicts_with_all(FILTERS.map(|filter| filter.flag))
                         .conflicts_with("after"),
                 )
                 .args(filters())
@@ -103,7 +104,7 @@ pub(super) fn read(name: &str, typed: &ArgMatches) -> Option<Result<Request, Fai
 
 fn delivery(verb: &str, typed: &ArgMatches) -> Request {
     let text = |id: &str| typed.try_get_one::<String>(id).ok().flatten().cloned();
-    let filters = FILTERS.into_iter().filter_map(|(flag, field, _)| Some((field, text(flag)?)));
+    let filters = FILTERS.iter().filter_map(|filter| filter.typed(typed));
     let one = |id: &str| format!("/v1/webhook-deliveries/{}", segment(id));
     match (verb, text("id")) {
         ("replay", Some(id)) => Request::post(format!("{}/replay", one(&id)), None, Shape::Object),

@@ -73,7 +73,7 @@ pub(super) struct CallView {
     status: Option<&'static str>,
     /// `caller`, `callee` or `proxy`.
     hangup_by: Option<&'static str>,
-    /// What it cost, as an exact decimal, by the rate that it began under; null without a rate plan, while it is up, and if it
+    /// What it cost, as an exact decimal, by the rate that was there when its beginning was written down; null without a rate plan, while it is up, and if it
     /// was reconciled.
     cost: Option<String>,
     /// ISO 4217, of `cost`.
@@ -85,7 +85,7 @@ pub(super) struct CallView {
 impl From<&Call> for CallView {
     fn from(call: &Call) -> CallView {
         let of = |kind: Kind| call.trunk.clone().filter(|_| call.kind == kind);
-        let refused = !call.allowed;
+        let refused = call.refused();
         CallView {
             call_id: call.id.to_string(),
             sip_call_id: call.sip_call_id.clone(),
@@ -101,9 +101,9 @@ impl From<&Call> for CallView {
             source_port: call.source.map(|(_, port)| port),
             allowed: call.allowed,
             reason: call.reason.map(Reason::name),
-            limit: refused.then_some(call.limit),
-            count: refused.then_some(call.count),
-            retry_after_ms: (refused && call.wait_ms > 0).then_some(call.wait_ms),
+            limit: refused.map(|refused| refused.limit),
+            count: refused.map(|refused| refused.count),
+            retry_after_ms: refused.and_then(|refused| refused.retry_after_ms),
             generation: call.generation,
             gateway: call.gateway.clone(),
             attempts: call.attempts,
