@@ -1,6 +1,6 @@
 //! Rate plans: made and changed by administrators. What they cost lies in their rates, which are imported as a whole.
 //!
-//! A call is held to the rate that it began under; a change here touches no call that is up.
+//! A call is held to the rate that was there when its beginning was written down; a change here touches none that is.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

@@ -125,7 +125,10 @@ impl Crew {
             self.deps.outbox.pull_in((-step_ms).max(0), latest_ms).await?;
         }
         if set {
-            tracing::warn!(step_ms, "the clock was set; retries keep their distance");
+            match step_ms < 0 {
+                true => tracing::warn!(step_ms, "the clock was set back; retries keep their distance"),
+                false => tracing::warn!(step_ms, "the clock was set ahead; what is due by it is sent now"),
+            }
         }
         self.clocks = Some((now, now_ms));
         Ok(set)
