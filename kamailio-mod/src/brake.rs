@@ -24,6 +24,17 @@ const CUSTOMERS: u32 = 200;
 /// Of strangers, this many seconds' worth may come at once.
 const BURST_SECONDS: u32 = 2;
 
+/// Whether a password is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guess {
+    /// It is.
+    Look,
+    /// Only if it answers a challenge that was sent to this very address, so that nobody guesses in its name.
+    LookIfAskedHere,
+    /// It is not.
+    Refuse,
+}
+
 /// The rates in force; `None` switches a brake off.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rates {
@@ -58,14 +69,17 @@ impl Rates {
         }
     }
 
-    /// Whether this address, or somebody with this name, has been wrong too often for another try to be looked at. An
-    /// address that has lately proved the name is held to neither: not to what others did with it, and not to what was sent in
-    /// the address's own name, which over UDP anybody can.
-    pub(crate) fn refuse_guess(&self, live: &Instance, source: IpAddr, trunk: u32, user: &[u8]) -> bool {
+    /// How far to look at a password when this address, or somebody with this name, may have been wrong too often. An
+    /// address that has lately proved the name is held to neither what others did with it nor what was sent in the address's own
+    /// name, which over UDP anybody can.
+    pub(crate) fn guess(&self, live: &Instance, source: IpAddr, trunk: u32, user: &[u8]) -> Guess {
         let braked = |brake, rate: Option<Rate>| rate.is_some_and(|rate| live.live().is_braked(brake, rate));
-        (braked(Brake::WrongFrom(source), self.wrong_from)
-            || braked(Brake::WrongFor(trunk, user), self.wrong_for))
-            && !live.live().is_trusted(source, trunk, user)
+        if !braked(Brake::WrongFrom(source), self.wrong_from)
+            && !braked(Brake::WrongFor(trunk, user), self.wrong_for)
+        {
+            return Guess::Look;
+        }
+        if live.live().is_trusted(source, trunk, user) { Guess::LookIfAskedHere } else { Guess::Refuse }
     }
 
     /// Counts a wrong password: an answer to a challenge of ours, so somebody got that. What is made up counts nowhere but

@@ -3,13 +3,13 @@
 //! auth looks for the credentials, checks the nonce and computes the response; we bring HA1. It must never say which
 //! of user, password or trunk was wrong, and does the same work for an unknown user as for a wrong password.
 
-use core::ptr;
+use core::{mem, ptr};
 
 use trunk_admission::Identity;
 use trunk_admission::image::Ha1;
 use trunk_admission::instance::Instance;
 
-use crate::brake::Rates;
+use crate::brake::{Guess, Rates};
 use crate::credentials;
 use crate::hex;
 use crate::kstr::KStr;
@@ -61,7 +61,7 @@ pub(crate) struct Asked<'a> {
 pub(crate) enum Proved {
     /// It brought no credentials, or some that answer no challenge of ours.
     Nothing,
-    /// Its nonce is too old or was used before: another one will do, without asking anybody for a password.
+    /// Its nonce is too old, was used before, or was sent elsewhere: another one will do, without asking anybody for a password.
     Stale,
     /// The password.
     Right,
@@ -93,14 +93,30 @@ pub(crate) fn prove(asked: &Asked<'_>, instance: &Instance, identity: &Identity,
         return Proved::Nothing;
     }
     // SAFETY: DO_AUTHENTICATION means that the header was parsed into an auth_body (modules/auth/api.c).
-    let body = unsafe { (*header).parsed.cast::<sys::auth_body>() };
+    let raw = unsafe { (*header).parsed.cast::<sys::auth_body>() };
     // SAFETY: as above; the struct lives as long as the message.
-    let Some(body) = (unsafe { body.as_mut() }) else { return Proved::Nothing };
+    let Some(mut body) = (unsafe { raw.as_mut() }) else { return Proved::Nothing };
     // SAFETY: a part of the message.
     let username = unsafe { KStr::new(&body.digest.username.whole) };
     let trunk = identity.trunk.live();
-    if asked.rates.refuse_guess(instance, source, trunk, username.bytes()) {
-        return Proved::NotLookedAt;
+    match asked.rates.guess(instance, source, trunk, username.bytes()) {
+        Guess::Refuse => return Proved::NotLookedAt,
+        Guess::LookIfAskedHere => {
+            // Without its count, check_nonce (modules/auth/nonce.c) compares what the nonce was made for, as
+            // `auth_checks_no_dlg` says: the address. The count was taken above.
+            let count = mem::replace(&mut body.digest.nc.len, 0);
+            // SAFETY: as above; the header is parsed and stays.
+            let here =
+                unsafe { pre_auth(msg.as_ptr(), &raw mut text, sys::HDR_PROXYAUTH_T, &raw mut header, None) };
+            if here != sys::DO_AUTHENTICATION {
+                return Proved::Stale;
+            }
+            // SAFETY: the same structure, which nobody else has now.
+            let Some(again) = (unsafe { raw.as_mut() }) else { return Proved::Nothing };
+            body = again;
+            body.digest.nc.len = count;
+        }
+        Guess::Look => {}
     }
 
     let ha1 = instance.credential(identity, username.bytes());

@@ -211,6 +211,19 @@ fn what_is_sent_in_a_customers_name_does_not_stop_its_right_password() {
         }
         let (second, _) = call_as(&customer, &uri, "second", USER, PASSWORD)?;
         ensure!(second.code() == Some(200), "{second:?}");
+        // Not even the right one is looked at in the customer's name when the challenge went elsewhere.
+        let elsewhere = Agent::at(Ipv4Addr::new(127, 0, 0, 30), stack.site.sip)?;
+        let challenged = elsewhere.ask(&Request::new("INVITE", &uri, "elsewhere"))?;
+        let challenge = challenged.header("proxy-authenticate").context("no challenge")?;
+        let header = digest::answer(challenge, USER, PASSWORD, "INVITE", &uri)?;
+        let spoofed = Request::new("INVITE", &uri, "spoofed").header("Proxy-Authorization", &header);
+        let told = other.ask(&spoofed)?;
+        ensure!(
+            told.header("proxy-authenticate").is_some_and(|said| said.contains("stale=true")),
+            "{told:?}"
+        );
+        let (third, _) = call_as(&customer, &uri, "third", USER, PASSWORD)?;
+        ensure!(third.code() == Some(200), "{third:?}");
         // Nothing has been proved for this name: it is held to what the address did.
         let (unknown, _) = call_as(&other, &uri, "unknown", "retired", PASSWORD)?;
         ensure!(unknown.code() == Some(403), "{unknown:?}");
