@@ -10,6 +10,7 @@ mod commit;
 mod configuration;
 mod deliveries;
 mod delivery_walk;
+mod endpoints;
 mod forget;
 mod ingest;
 mod kamailio;

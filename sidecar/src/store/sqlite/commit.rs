@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::kamailio::Tables;
 use super::record::Entry;
-use super::{answers, configuration, live_index, outbox, put, text, tokens};
+use super::{answers, configuration, endpoints, live_index, put, text, tokens};
 use crate::crash;
 use crate::difference::Line;
 use crate::domain::{
@@ -219,7 +219,7 @@ impl Work<'_> {
         self.choose_rate_plan(&Payer::Trunk(id.clone()), None)?;
         self.db.prepare_cached("DELETE FROM trunks WHERE trunk_id = ?1")?.execute([&id])?;
         live_index::free(self.db, PlaceKind::Trunk, &id, self.terms.stamp)?;
-        outbox::trunk_removed(self.db, &id, self.terms.stamp.updated_ms)?;
+        endpoints::trunk_removed(self.db, &id, self.terms.stamp.updated_ms)?;
         self.tables.trunk_gone(&id)?;
         for gateway in &before.origination_uris {
             self.free_gateway(&id, &gateway.uri)?;

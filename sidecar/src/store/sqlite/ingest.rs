@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 use uuid::Uuid;
 
 use super::outbox::Owed;
-use super::{calls, outbox, rates, text};
+use super::{calls, endpoints, outbox, rates, text};
 use crate::call::payload::{EventKind, event_id, render};
 use crate::call::{Call, Report};
 use crate::crash;
@@ -159,7 +159,7 @@ impl Writer<'_> {
         if let Some(known) = self.endpoints.get(trunk) {
             return Ok(*known);
         }
-        let found = outbox::endpoint_of(self.db, trunk)?;
+        let found = endpoints::of(self.db, trunk)?;
         self.endpoints.insert(trunk.to_owned(), found);
         Ok(found)
     }

@@ -3,10 +3,9 @@
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use uuid::Uuid;
 
-use super::SqliteStore;
 use super::objects::webhook_of;
-use super::text::damaged;
-use crate::domain::{Millis, Wanted};
+use super::{SqliteStore, endpoints};
+use crate::domain::Millis;
 use crate::store::{
     Answer, AttemptRecord, Backlog, Delivery, Due, EndpointId, ORDERED_ATTEMPTS, Outbox, StoreError, Then,
 };
@@ -18,7 +17,7 @@ impl Outbox for SqliteStore {
 
     fn endpoints_of(&self, trunks: Vec<String>) -> Answer<'_, Vec<EndpointId>> {
         self.read(move |db| {
-            let found = trunks.iter().map(|trunk| endpoint_of(db, trunk));
+            let found = trunks.iter().map(|trunk| endpoints::of(db, trunk));
             let found = found.collect::<Result<Vec<_>, _>>()?;
             Ok(found.into_iter().flatten().map(|(endpoint, _)| endpoint).collect())
         })
@@ -146,37 +145,10 @@ fn record(db: &Transaction<'_>, attempt: &AttemptRecord) -> Result<(), StoreErro
         let of_none: Option<String> =
             db.prepare_cached(sql)?.query_row([attempt.endpoint.0], |row| row.get(0)).optional()?;
         if let Some(trunk) = of_none {
-            end(db, &trunk, TRUNK_REMOVED, over_ms)?;
+            endpoints::end(db, &trunk, endpoints::TRUNK_REMOVED, over_ms)?;
         }
     }
     Ok(())
-}
-
-/// Why an endpoint was ended that nobody can switch on again.
-pub(super) const TRUNK_REMOVED: &str = "trunk removed";
-
-/// Ends the endpoint of a trunk: what it is owed is parked, and its secrets are forgotten.
-pub(super) fn end(db: &Transaction<'_>, trunk: &str, note: &str, now_ms: Millis) -> Result<(), StoreError> {
-    let sql =
-        "UPDATE endpoints SET state = 'removed', note = ?2, changed_ms = ?3, secret = '', old_secret = NULL,
-            old_secret_until_ms = NULL, signing_key = NULL
-         WHERE trunk_id = ?1 AND state != 'removed' RETURNING endpoint_id";
-    let values = params![trunk, note, now_ms];
-    let ended: Option<i64> = db.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?;
-    if let Some(endpoint) = ended {
-        let sql = "UPDATE deliveries INDEXED BY deliveries_due SET state = 'parked', ended_ms = ?2
-             WHERE endpoint_id = ?1 AND state = 'pending'";
-        db.prepare_cached(sql)?.execute([endpoint, now_ms])?;
-    }
-    Ok(())
-}
-
-/// The trunk of an endpoint is going. An endpoint that is sent to gets what is owed for the trunk's last calls; of one that
-/// is not, nobody is left who could switch it on.
-pub(super) fn trunk_removed(db: &Transaction<'_>, trunk: &str, now_ms: Millis) -> Result<(), StoreError> {
-    let sql = "SELECT count(*) FROM endpoints WHERE trunk_id = ?1 AND state = 'disabled'";
-    let off: i64 = db.prepare_cached(sql)?.query_row([trunk], |row| row.get(0))?;
-    if off > 0 { end(db, trunk, TRUNK_REMOVED, now_ms) } else { Ok(()) }
 }
 
 /// What waits for this delivery comes due no earlier than it does. Without that, a dead endpoint's waiting events would
@@ -184,21 +156,6 @@ pub(super) fn trunk_removed(db: &Transaction<'_>, trunk: &str, now_ms: Millis) -
 fn hold_back(db: &Transaction<'_>, delivery: i64, at_ms: Millis) -> Result<(), StoreError> {
     db.prepare_cached(HOLD_BACK)?.execute(params![delivery, at_ms])?;
     Ok(())
-}
-
-/// Whom a trunk's events are owed to, and which of them: disabled endpoints included, for what is born meanwhile is kept for
-/// later.
-pub(super) fn endpoint_of(
-    db: &Transaction<'_>,
-    trunk: &str,
-) -> Result<Option<(EndpointId, Wanted)>, StoreError> {
-    let mut select = db.prepare_cached(
-        "SELECT endpoint_id, events FROM endpoints WHERE trunk_id = ?1 AND state != 'removed'",
-    )?;
-    let found = select.query_row([trunk], |row| Ok((EndpointId(row.get(0)?), row.get::<_, String>(1)?)));
-    let Some((endpoint, events)) = found.optional()? else { return Ok(None) };
-    let wanted = Wanted::from_names(events.split(' ')).ok_or_else(|| damaged("events", &events))?;
-    Ok(Some((endpoint, wanted)))
 }
 
 /// An event that is owed.

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Statement, Transaction, params};
 use uuid::Uuid;
 
-use super::{outbox, text};
+use super::{endpoints, text};
 use crate::domain::{
     Account, Credential, IpAcl, Millis, Node, OriginationUri, Part, Stamp, Trunk, auth_mode_name, kind_name,
 };
@@ -192,7 +192,7 @@ impl Row for OriginationUri {
 /// webhook any more is ended.
 fn endpoint(db: &Transaction<'_>, trunk: &Trunk, now_ms: Millis) -> Result<(), StoreError> {
     let Some(webhook) = &trunk.webhook else {
-        return outbox::end(db, &trunk.id, "webhook removed", now_ms);
+        return endpoints::end(db, &trunk.id, "webhook removed", now_ms);
     };
     let sql = "UPDATE endpoints SET state = 'enabled', note = '', changed_ms = ?5
          WHERE trunk_id = ?1 AND (state = 'removed' OR url != ?2 OR method != ?3 OR secret != ?4)";

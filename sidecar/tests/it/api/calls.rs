@@ -1,11 +1,13 @@
 //! The call log over HTTP: who sees which call, filters and places, CSV, sums, and what `trunkctl` makes of it.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use trunk_admission::Reason;
 use trunk_admission::instance::Instance;
 use trunkd::app::Daemon;
+use trunkd::http::WRITE_TIMEOUT;
 use uuid::Uuid;
 
 use super::{Answer, Caller, admin_token, text};
@@ -278,7 +280,11 @@ async fn who_does_not_read_his_files_gets_no_more_of_them_and_takes_none_from_ot
     assert_eq!(unread(&scene.me).await.status(), 200);
     taken.pop();
     until("a place", async || (unread(&scene.admin).await.status() == 200).then_some(())).await;
-    drop(taken);
+    // Those that take nothing lose their connection.
+    tokio::time::sleep(WRITE_TIMEOUT + Duration::from_secs(1)).await;
+    for answer in taken {
+        assert!(answer.bytes().await.is_err(), "it had all the time that it wanted");
+    }
     scene.daemon.stop().await.unwrap();
 }
 
