@@ -4,7 +4,6 @@
 //! 127.0.0.2 stands for the public internet: it is the one address that the rules allow here, and a receiver is there. On
 //! 127.0.0.1 and ::1, under the same port, nobody may be called.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -142,10 +141,23 @@ fn names() -> Zone {
     zone
 }
 
-/// A listener that counts who comes, and answers 204.
-async fn receiver(address: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind(address).await.unwrap();
-    let address = listener.local_addr().unwrap();
+/// One port with a receiver each on the address that is allowed and on two that are not: the port, and who counts at which.
+async fn receivers() -> (u16, Arc<AtomicUsize>, [Arc<AtomicUsize>; 2]) {
+    loop {
+        let allowed = TcpListener::bind(("127.0.0.2", 0)).await.unwrap();
+        let port = allowed.local_addr().unwrap().port();
+        // Somebody else may have it on the others.
+        let (Ok(four), Ok(six)) =
+            (TcpListener::bind(("127.0.0.1", port)).await, TcpListener::bind(("::1", port)).await)
+        else {
+            continue;
+        };
+        return (port, receiver(allowed), [receiver(four), receiver(six)]);
+    }
+}
+
+/// Counts who comes, and answers 204.
+fn receiver(listener: TcpListener) -> Arc<AtomicUsize> {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
     tokio::spawn(async move {
@@ -157,7 +169,7 @@ async fn receiver(address: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
             let _ = stream.write_all(b"HTTP/1.1 204 Fine\r\nConnection: close\r\n\r\n").await;
         }
     });
-    (address, count)
+    count
 }
 
 struct World {
@@ -171,10 +183,7 @@ struct World {
 
 impl World {
     async fn new(zone: Zone) -> World {
-        let (address, allowed) = receiver(([127, 0, 0, 2], 0).into()).await;
-        let port = address.port();
-        let (_, four) = receiver(([127, 0, 0, 1], port).into()).await;
-        let (_, six) = receiver(SocketAddr::new("::1".parse().unwrap(), port)).await;
+        let (port, allowed, denied) = receivers().await;
         let names = NameServer::start(zone).await;
         let url = UrlRules {
             allow_http: true,
@@ -188,7 +197,7 @@ impl World {
             ..Site::new().load().webhooks
         };
         let (sender, watched) = watch::channel(settings);
-        World { clients: Clients::new(watched), names, port, allowed, denied: [four, six], _settings: sender }
+        World { clients: Clients::new(watched), names, port, allowed, denied, _settings: sender }
     }
 
     /// Sends to a host, and says how that ended in one word, or with the status.
