@@ -13,7 +13,7 @@ pub(crate) fn point(name: &'static str) {
     trunk_admission::crash::point_of(POINTS, name);
 }
 
-/// Every point there is: of a write, in the order in which a write comes to them, then of a batch of events.
+/// Every point there is, in the order in which one comes to them: of a write, of a batch of events, of an attempt at a webhook.
 #[cfg(feature = "crash-points")]
 pub const POINTS: &[&str] = &[
     "write.begun",
@@ -32,4 +32,8 @@ pub const POINTS: &[&str] = &[
     "ingest.written",
     "ingest.committed",
     "ingest.acknowledged",
+    "delivery.due",
+    "delivery.answered",
+    "delivery.written",
+    "delivery.recorded",
 ];

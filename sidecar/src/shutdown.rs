@@ -25,15 +25,18 @@ pub struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    /// Kept and never asked: a file that may not grow is an error of the write, as a full disk is, and not the end.
+    _file_limit: Signal,
 }
 
 impl Signals {
-    /// Starts listening. From here on SIGHUP does not kill.
+    /// Starts listening. From here on SIGHUP and SIGXFSZ do not kill.
     pub fn listen() -> std::io::Result<Signals> {
         Ok(Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_limit: signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?,
         })
     }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::client::{Answer, SendError, Told, Transport};
 use super::retry::{Meaning, Next, Schedule, meaning, retry_after, spread};
 use super::{Deps, message};
+use crate::crash;
 use crate::domain::{Millis, Webhook};
 use crate::store::{AttemptRecord, Delivery, EndpointId, Target, Then};
 
@@ -75,10 +76,12 @@ impl Post<'_> {
     /// Sends once. `more` says that a failure is not the end of the attempt. Also answers whether it was written down.
     async fn make(&self, target: Target, url: &str, more: bool) -> (Outcome, bool) {
         let Post { deps, delivery, .. } = self;
+        crash::point("delivery.due");
         let (started_ms, started) = (deps.clock.now_ms(), Instant::now());
         let request =
             message::request(&self.way.webhook, url, &delivery.event_id, &delivery.body, started_ms);
         let result = self.transport.send(request).await;
+        crash::point("delivery.answered");
 
         let duration = started.elapsed();
         let duration_ms = Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX);
@@ -123,7 +126,9 @@ impl Post<'_> {
             then,
         };
         let outcome = if then == Then::Delivered { Outcome::Good } else { Outcome::Bad(asked) };
-        (outcome, deps.recorder.record(record).await)
+        let recorded = deps.recorder.record(record).await;
+        crash::point("delivery.recorded");
+        (outcome, recorded)
     }
 
     fn tell(&self, number: u32, outcome: &str, then: Then) {

@@ -20,9 +20,9 @@ mod daemon;
 mod days;
 mod delivery;
 mod disk_full;
-mod hostile_receivers;
 #[cfg(feature = "crash-points")]
-mod ingest_crashes;
+mod event_crashes;
+mod hostile_receivers;
 mod isolation;
 mod kamailio_fake;
 mod kamailio_keeper;

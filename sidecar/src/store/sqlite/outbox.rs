@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::objects::webhook_of;
 use super::{SqliteStore, endpoints};
+use crate::crash;
 use crate::domain::Millis;
 use crate::store::{
     Answer, AttemptRecord, Backlog, Delivery, Due, EndpointId, ORDERED_ATTEMPTS, Outbox, StoreError, Then,
@@ -35,7 +36,11 @@ impl Outbox for SqliteStore {
     }
 
     fn record(&self, attempts: Vec<AttemptRecord>) -> Answer<'_, ()> {
-        self.run(move |db| attempts.iter().try_for_each(|attempt| record(db, attempt)))
+        self.run(move |db| {
+            attempts.iter().try_for_each(|attempt| record(db, attempt))?;
+            crash::point("delivery.written");
+            Ok(())
+        })
     }
 }
 

@@ -1,5 +1,5 @@
-//! trunkd killed at every step from the ring to the disk, twenty times at each: every call is in the log once and whole,
-//! and every event is told under the one id it has.
+//! trunkd killed at every step from the ring to the disk and from there to the receiver, twenty times at each: every call is in
+//! the log once and whole, and every event is told under the one id it has.
 //!
 //! Built with the feature `crash-points` only.
 
@@ -28,10 +28,12 @@ async fn a_call_is_there_once_and_whole_wherever_trunkd_dies() {
     // Of today: older calls than the log keeps would be gone before they are counted.
     let start = u64::try_from(SystemClock.now_ms()).unwrap();
     let mut calls: Vec<Uuid> = Vec::new();
-    let points = trunkd::crash::POINTS.iter().filter(|name| name.starts_with("ingest."));
+    let of_events = |name: &&&str| name.starts_with("ingest.") || name.starts_with("delivery.");
+    let points: Vec<_> = trunkd::crash::POINTS.iter().filter(of_events).collect();
+    assert_eq!(points.len(), 9);
     let mut deaths = 0;
-    for (point, death) in points.flat_map(|point| (0..DEATHS).map(move |death| (point, death))) {
-        // At the first, second or third time: within a batch, and between batches.
+    for (point, death) in points.iter().flat_map(|point| (0..DEATHS).map(move |death| (point, death))) {
+        // At the first, second or third time: within a batch of events or attempts, and between batches.
         let (mut running, ready) =
             Running::start_with(&site, crash::VARIABLE, &format!("{point}:{}", death % 3 + 1));
         assert!(ready.starts_with("trunkd ready") || ready.is_empty(), "{ready}");
@@ -44,7 +46,7 @@ async fn a_call_is_there_once_and_whole_wherever_trunkd_dies() {
         assert!(running.died(), "{point}: {}", running.last_words());
         deaths += 1;
     }
-    assert_eq!(deaths, 5 * DEATHS);
+    assert_eq!(deaths, 9 * DEATHS);
 
     let (_running, _ready) = Running::start(&site);
     let wanted: BTreeSet<String> = calls
