@@ -14,7 +14,7 @@ use crate::events::{EventOut, Producer, Pushed, Size};
 use crate::image::{Check, GatewayView, Ha1, Label, Text};
 use crate::live::health::{Fitness, HealthWord, Outcome};
 use crate::live::process::Counter;
-use crate::live::{CallKey, CallView, Capacity, Ending, Live, SlotRef};
+use crate::live::{CallKey, CallView, Capacity, Ending, Live, Origin, SlotRef};
 use crate::map::{self, monotonic_ns};
 use crate::model::FailoverCodes;
 use crate::reason::Reason;
@@ -412,6 +412,11 @@ impl Instance {
     /// Ties a call to Kamailio's dialog.
     pub fn bind_dialog(&self, slot: SlotRef, entry: u32, id: u32) {
         self.live.bind_dialog(slot, entry, id);
+    }
+
+    /// Whether a call whose dialog Kamailio restored has ended before: the row should have been deleted, and was not.
+    pub fn has_ended(&self, call: &CallView, key: CallKey, saved: Origin) -> bool {
+        self.live.has_ended(call, key, saved)
     }
 
     /// Takes a call whose dialog Kamailio restored into this epoch.

@@ -24,7 +24,7 @@ use std::path::Path;
 
 pub use audit::Count;
 pub use brakes::Brake;
-pub use calls::{CallView, Ending};
+pub use calls::{CallView, Ending, Origin};
 pub(crate) use count::CountWord;
 pub(crate) use layout::Capacity;
 pub(crate) use lines::Line;
@@ -60,6 +60,8 @@ pub enum Scope {
 #[derive(Debug)]
 pub struct Live {
     map: Map,
+    /// Its inode.
+    file: u64,
     capacity: Capacity,
     offsets: Offsets,
 }
@@ -148,19 +150,19 @@ impl Live {
         if capacity.words() != words.len() {
             return Err(OpenError::Damaged { path, fault: "its length is not the one its header asks for" });
         }
-        Ok(Live { map, capacity, offsets: capacity.offsets() })
+        let file = map.inode().unwrap_or(0);
+        Ok(Live { map, file, capacity, offsets: capacity.offsets() })
     }
 
     /// Whether the name still stands for this file, or Kamailio has made another.
     pub fn is_current(&self, dir: &Path) -> bool {
         use std::os::unix::fs::MetadataExt;
-        let named = fs::metadata(dir.join(FILE)).map(|meta| meta.ino());
-        matches!((named, self.map.inode()), (Ok(named), Ok(own)) if named == own)
+        fs::metadata(dir.join(FILE)).is_ok_and(|meta| meta.ino() == self.file)
     }
 
     /// A number that tells this file from every other one of the same file system, as long as it lives; 0 for none.
     pub fn file(&self) -> u64 {
-        self.map.inode().unwrap_or(0)
+        self.file
     }
 
     /// Alone on the file: zeroes the counts and forgets what was only half taken. Calls of earlier epochs keep their

@@ -44,6 +44,7 @@ pub(crate) const EVENTS: u32 = sys::DLGCB_EARLY
     | sys::DLGCB_DESTROY;
 
 static UNTIED: Kind = Kind::new();
+static ENDED: Kind = Kind::new();
 static RAISED: Kind = Kind::new();
 
 /// Asks dialog for every new and every loaded dialog. `false` when it has no memory left.
@@ -87,6 +88,15 @@ pub(crate) fn loaded(dialog: *mut sys::dlg_cell) {
         // SAFETY: as above.
         let caller_tag = unsafe { KStr::new(&cell.tag[0]) };
         let key = process.instance.call_key(call_id.bytes(), caller_tag.bytes(), saved.cseq);
+        if process.instance.has_ended(&saved.call, key, saved.origin) {
+            // Its slot and its story are over: it is neither counted nor told again. The keep-alive will find both ends gone.
+            log::line(
+                Level::Notice,
+                &ENDED,
+                format_args!("a restored dialog's call has ended before; not counted"),
+            );
+            return;
+        }
         let Some(slot) = process.instance.adopt(&saved.call, key) else {
             log::line(
                 Level::Error,

@@ -1,12 +1,12 @@
 //! What a dialog variable keeps of a call, so that a restart of Kamailio finds its slot again.
 //!
-//! `1:slot:uid:trunk:account:start:ring:answer:gateway:attempts:cseq`, numbers in lower-case hexadecimal, the account
-//! empty when there is none. Only characters that the dialog module's tables keep as they are. Read back with suspicion.
+//! `2:slot:uid:trunk:account:start:ring:answer:gateway:attempts:cseq:file:epoch`, numbers in lower-case hexadecimal, the account
+//! empty when there is none; a 1 in front is the same without the last two. Only characters that the dialog module's tables keep as they are. Read back with suspicion.
 
 use core::fmt::Write as _;
 
 use trunk_admission::SlotRef;
-use trunk_admission::live::CallView;
+use trunk_admission::live::{CallView, Origin};
 
 use crate::text::Text;
 
@@ -22,6 +22,8 @@ pub(crate) struct Saved {
     pub(crate) call: CallView,
     /// CSeq of its first INVITE: part of the call's key, and later requests of the dialog count on.
     pub(crate) cseq: u32,
+    /// Where and when it was saved.
+    pub(crate) origin: Origin,
 }
 
 impl Saved {
@@ -31,7 +33,7 @@ impl Saved {
         let mut text = SavedText::EMPTY;
         write!(
             text,
-            "1:{:x}:{:032x}:{:x}:",
+            "2:{:x}:{:032x}:{:x}:",
             call.slot.to_raw(),
             u128::from_be_bytes(call.uid),
             call.trunk_live
@@ -41,8 +43,10 @@ impl Saved {
             write!(text, "{account:x}").ok()?;
         }
         let times = [call.start_wall_ms, call.ring_wall_ms, call.answer_wall_ms];
-        for number in
-            times.into_iter().chain([call.gateway_live.into(), call.attempts.into(), self.cseq.into()])
+        for number in times
+            .into_iter()
+            .chain([call.gateway_live.into(), call.attempts.into(), self.cseq.into()])
+            .chain([self.origin.file, self.origin.epoch])
         {
             write!(text, ":{number:x}").ok()?;
         }
@@ -54,9 +58,11 @@ impl Saved {
         let mut parts = core::str::from_utf8(text).ok()?.split(':');
         let mut part = || parts.next();
         let number = |text: Option<&str>| u64::from_str_radix(text?, 16).ok();
-        if part()? != "1" {
-            return None;
-        }
+        let has_origin = match part()? {
+            "1" => false,
+            "2" => true,
+            _ => return None,
+        };
         let slot = SlotRef::from_raw(number(part())?)?;
         let uid = u128::from_str_radix(part()?, 16).ok()?.to_be_bytes();
         let trunk_live = u32::try_from(number(part())?).ok()?;
@@ -69,6 +75,10 @@ impl Saved {
         let gateway_live = u32::try_from(number(part())?).ok()?;
         let attempts = u8::try_from(number(part())?).ok()?;
         let cseq = u32::try_from(number(part())?).ok()?;
+        let origin = match has_origin {
+            true => Origin { file: number(part())?, epoch: number(part())? },
+            false => Origin::default(),
+        };
         let call = CallView {
             slot,
             uid,
@@ -80,7 +90,7 @@ impl Saved {
             gateway_live,
             attempts,
         };
-        part().is_none().then_some(Saved { call, cseq })
+        part().is_none().then_some(Saved { call, cseq, origin })
     }
 }
 
@@ -100,7 +110,7 @@ mod tests {
             gateway_live: u32::MAX,
             attempts: 255,
         };
-        Saved { call, cseq: u32::MAX }
+        Saved { call, cseq: u32::MAX, origin: Origin { file: u64::MAX, epoch: 9 } }
     }
 
     #[test]
@@ -109,6 +119,18 @@ mod tests {
         assert_eq!(Saved::read(call.write().expect("fits").bytes()), Some(call));
         call.call.account_live = Some(u32::MAX);
         assert_eq!(Saved::read(call.write().expect("fits").bytes()), Some(call));
+    }
+
+    #[test]
+    fn what_an_earlier_release_wrote_is_read_and_says_nothing_of_its_origin() {
+        let text = saved().write().expect("fits");
+        let text = core::str::from_utf8(text.bytes()).expect("characters");
+        let old = text.replacen('2', "1", 1).replace(":ffffffffffffffff:9", "");
+        let read = Saved { origin: Origin::default(), ..saved() };
+        assert_eq!(
+            Saved::read(old.as_bytes()).map(|saved| (saved.call.uid, saved.origin)),
+            Some((read.call.uid, read.origin))
+        );
     }
 
     #[test]
@@ -121,6 +143,7 @@ mod tests {
         for bad in [
             &b""[..],
             b"1",
+            b"3:1:1:1::0:0:0:0:0:0",
             b"2:1:1:1::0:0:0:0:0:0",
             b"1:0:1:1::0:0:0:0:0:0",
             b"1:1:1:1::0:0:0:0:100:0",

@@ -29,7 +29,8 @@ pub(crate) fn tie(process: &Process, dialog: *mut sys::dlg_cell, slot: SlotRef) 
 
 /// Writes the call into the dialog's variable.
 pub(crate) fn save(process: &Process, dialog: *mut sys::dlg_cell, slot: SlotRef, cseq: u32) {
-    let text = process.instance.call(slot).and_then(|call| Saved { call, cseq }.write());
+    let origin = process.instance.live().origin();
+    let text = process.instance.call(slot).and_then(|call| Saved { call, cseq, origin }.write());
     let (Some(text), Some(set)) = (text, process.binds.dialog.set_dlg_var) else { return };
     let mut name = KStr::from_bytes(VARIABLE).as_sys();
     let mut value = KStr::from_bytes(text.bytes()).as_sys();

@@ -48,7 +48,7 @@ fn a_call_whose_ends_have_died_is_ended_by_the_keepalive() {
         ensure!(stack.site.calls()? == 1);
         drop(held);
         drop(gateway);
-        wait::until_within(NOTICED_WITHIN, "the slot of a dead call to be free", || {
+        wait::until_within(NOTICED_WITHIN, "the dialog of a dead call to be gone", || {
             Ok((stack.site.calls()? == 0).then_some(()))
         })?;
         let told = receiver.story(&id, 3)?;
@@ -79,6 +79,7 @@ fn a_call_that_comes_back_from_the_dead_is_told_once_and_ends() {
         kamailio::load_dialogs(&stack.places, &rows)?;
         stack.start_kamailio()?;
         stored(stack, "1").context("the row that was put back")?;
+        ensure!(stack.site.calls()? == 0, "its own memory knows that it has ended");
         wait::until_within(NOTICED_WITHIN, "the slot of a dead call to be free", || {
             Ok((stack.site.calls()? == 0 && stack.site.dialogs()? == 0).then_some(()))
         })?;

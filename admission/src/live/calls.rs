@@ -11,6 +11,15 @@ use crate::image::TrunkRef;
 use crate::live::slots::Claim;
 use crate::sync::Ordering;
 
+/// Where and when a call was saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// [`Live::file`]; 0 when nobody knows.
+    pub file: u64,
+    /// The epoch.
+    pub epoch: u64,
+}
+
 /// What a slot says about its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallView {
@@ -158,15 +167,35 @@ impl Live {
         underflows
     }
 
-    /// Takes a restored call into this epoch, over any limit: its slot as it was before, or a new one.
-    pub(crate) fn adopt(&self, call: &CallView, key: CallKey) -> Option<SlotRef> {
+    /// The slot that a call of before has still.
+    fn kept(&self, call: &CallView, key: CallKey) -> Option<SlotRef> {
         let is_this = |slot: &SlotRef| self.call(*slot).is_some_and(|kept| kept.uid == call.uid);
         // A start that died may have given it another slot, and not saved which; and it may have been ending there.
-        let known = Some(call.slot).filter(is_this).or_else(|| self.slots().ending(key).find(is_this));
-        let (slot, kept) = match known {
+        let found = Some(call.slot).filter(is_this).or_else(|| self.slots().ending(key).find(is_this));
+        found.or_else(|| match self.slots().look(key).known {
+            Some(Claim::Again(slot)) => Some(slot).filter(is_this),
+            _ => None,
+        })
+    }
+
+    /// Whether a call that was saved in this file, in an earlier epoch, has ended since: then it has no slot here any more. A file
+    /// that was made anew has no slots of before and says nothing.
+    pub(crate) fn has_ended(&self, call: &CallView, key: CallKey, saved: Origin) -> bool {
+        let here = self.origin();
+        let of_before = saved.file != 0 && saved.file == here.file && saved.epoch < here.epoch;
+        of_before && self.kept(call, key).is_none()
+    }
+
+    /// This file in this epoch, to be saved with a call.
+    pub fn origin(&self) -> Origin {
+        Origin { file: self.file(), epoch: self.epoch() }
+    }
+
+    /// Takes a restored call into this epoch, over any limit: its slot as it was before, or a new one.
+    pub(crate) fn adopt(&self, call: &CallView, key: CallKey) -> Option<SlotRef> {
+        let (slot, kept) = match self.kept(call, key) {
             Some(slot) => (slot, true),
             None => match self.slots().claim(key) {
-                Claim::Again(slot) if is_this(&slot) => (slot, true),
                 Claim::Claimed(slot) => {
                     let times = [call.start_wall_ms, call.ring_wall_ms, call.answer_wall_ms];
                     self.slots().write_key(slot, key);

@@ -1,6 +1,6 @@
 //! A call's slot over its life: met twice, answered, ended, restored, orphaned; and its gateways.
 
-use trunk_admission::live::{CallView, SlotRef, SlotState};
+use trunk_admission::live::{CallView, Origin, SlotRef, SlotState};
 use trunk_admission::model::Limits;
 use trunk_admission::{Now, Outcome, Reason, Verdict};
 
@@ -92,6 +92,35 @@ fn after_a_restart_only_restored_calls_count_and_the_rest_are_orphans() {
     assert_eq!(node.instance.live().counters().underflows, 0);
     // The rate word outlived the restart: both tokens are spent.
     refused(node.call_at(HOST, SOURCE, "fresh", SECOND));
+}
+
+#[test]
+fn a_restored_call_has_ended_when_its_own_memory_knows_nothing_of_it_any_more() {
+    let mut node = Node::with(&limited());
+    let up = admitted(node.call_at(HOST, SOURCE, "up", SECOND));
+    let over = admitted(node.call_at(HOST, SOURCE, "over", SECOND));
+    let saved = [up, over].map(|call| node.instance.call(call.slot).unwrap());
+    let origin = node.instance.live().origin();
+    assert!(node.instance.end(over.slot, |_| {}));
+
+    let node = node.restart();
+    let has_ended = |node: &Node, number: usize, origin| {
+        let key = node.instance.call_key([&b"up"[..], b"over"][number], b"tag", 1);
+        node.instance.has_ended(&saved[number], key, origin)
+    };
+    assert!(!has_ended(&node, 0, origin) && has_ended(&node, 1, origin));
+    // What was saved in this very epoch, in another file, or by a release that did not say where, proves nothing.
+    for other in [
+        node.instance.live().origin(),
+        Origin { file: origin.file + 1, ..origin },
+        Origin { file: 0, ..origin },
+        Origin::default(),
+    ] {
+        assert!(!has_ended(&node, 1, other), "{other:?}");
+    }
+    // The slot of a call that is up may have been saved under another name.
+    let elsewhere = CallView { slot: SlotRef::from_raw(up.slot.to_raw() ^ 8).unwrap(), ..saved[0] };
+    assert!(!node.instance.has_ended(&elsewhere, node.instance.call_key(b"up", b"tag", 1), origin));
 }
 
 #[test]
