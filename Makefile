@@ -19,7 +19,7 @@ deps: ## install what is missing (apt), fetch the headers of the installed Kamai
 	@scripts/deps.sh
 
 build: deps ## build trunkd and trunk.so, as released
-	@cargo build --release -p trunkd -p trunk-kamailio
+	@scripts/build.sh
 
 run: build ## start trunkd and Kamailio on loopback, state in STATE_DIR; Ctrl-C stops both
 	@scripts/run.sh

@@ -38,7 +38,7 @@ TEXT
 part_log() { cargo bench --quiet -p trunkd --bench calls; }
 
 part_calls() {
-    cargo build --release --quiet -p trunkd -p trunk-kamailio
+    scripts/build.sh --quiet
     cargo build --release --quiet -p e2e --bin bench
     cargo run --release --quiet -p e2e --bin bench
 }

@@ -11,7 +11,9 @@ cd "$(dirname "$0")/.."
 state=$(realpath -m "${STATE_DIR:-./var}")
 sip=${SIP_ADDR:-127.0.0.1:5060}
 api=${API_ADDR:-127.0.0.1:8080}
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")/release
+built=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+target=$built/release
+module=$built/module/libtrunk.so
 # One directory in memory per STATE_DIR, so that two of them can run side by side: what trunkd and the module share, and
 # the calls that Kamailio has up.
 memory=/dev/shm/trunkline-$(id -u)-$(printf '%s' "$state" | cksum | cut -d' ' -f1)
@@ -152,7 +154,7 @@ description = "a gateway of yours"
 TOML
 }
 
-[ -x "$target/trunkd" ] && [ -r "$target/libtrunk.so" ] || die "not built yet: make build"
+[ -x "$target/trunkd" ] && [ -r "$module" ] || die "not built yet: make build"
 # A Unix socket's path has an end.
 [ ${#run} -lt 80 ] || die "STATE_DIR is too long for a socket inside it: $state"
 [ ! -e "$run/stack" ] || ! alive "$(sed -n 's/^trunkd_pid=//p' "$run/stack")" || die "already running in $state"
@@ -183,7 +185,7 @@ fresh_log "$state/log/kamailio.log"
 # -x fm: the packaged default allocator spends half of all processor time in itself.
 spawn "$state/log/kamailio.log" kamailio -DD -E -x fm -m 256 -M 16 -f kamailio.cfg -w "$run" \
     -A "LISTEN_UDP=udp:$sip" -A "LISTEN_TCP=tcp:$sip" -A WORKERS=4 -A LOG_LEVEL=1 \
-    -A "TRUNK_MODULE=\"$target/libtrunk.so\"" -A "SHM_DIR=\"$shm\"" -A "RUN_DIR=\"$run\"" \
+    -A "TRUNK_MODULE=\"$module\"" -A "SHM_DIR=\"$shm\"" -A "RUN_DIR=\"$run\"" \
     -A "DIALOG_DB=\"sqlite:///$memory/dialogs.sqlite\""
 kamailio_pid=$!
 await "$kamailio_pid" "$state/log/kamailio.log" Kamailio sip_ready

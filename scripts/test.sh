@@ -29,15 +29,14 @@ phase_panics() { cargo test -p trunk-kamailio --features panic-points --test kam
 # The end-to-end tests run the released binaries, and beside them a module that panics on request, which is built into a
 # directory of its own so that nobody takes it for the released one.
 phase_e2e() {
-    cargo build --release -p trunkd -p trunk-kamailio
-    cargo build --release -p trunk-kamailio --features panic-points --target-dir "$target/panic-points"
+    scripts/build.sh
+    cargo build --profile module -p trunk-kamailio --features panic-points --target-dir "$target/panic-points"
     cargo test -p e2e
 }
 
 # Whatever the API's description allows, and much that it does not, asked of the released trunkd.
 phase_fuzz() {
-    # Together with the module, as before the end-to-end tests: alone it would be built again, with other features.
-    cargo build --release -p trunkd -p trunk-kamailio
+    scripts/build.sh
     scripts/fuzz-api.sh
 }
 

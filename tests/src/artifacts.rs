@@ -48,7 +48,7 @@ pub fn trunkctl() -> Result<PathBuf> {
 /// # Errors
 /// It has not been built.
 pub fn module() -> Result<PathBuf> {
-    existing(target().join("release/libtrunk.so"))
+    existing(target().join("module/libtrunk.so"))
 }
 
 /// The module with the feature `panic-points`, built apart so that it can never be taken for the released one.
@@ -56,7 +56,7 @@ pub fn module() -> Result<PathBuf> {
 /// # Errors
 /// It has not been built.
 pub fn panicking_module() -> Result<PathBuf> {
-    existing(target().join("panic-points/release/libtrunk.so"))
+    existing(target().join("panic-points/module/libtrunk.so"))
 }
 
 /// The proxy script.
