@@ -9,7 +9,7 @@ use e2e::bench::machine::Machine;
 use e2e::bench::page::Report;
 use e2e::bench::rounds::{self, Effort};
 use e2e::bench::world::{Size, World};
-use e2e::bench::{accuracy, kinds, times};
+use e2e::bench::{accuracy, away, kinds, times};
 
 #[test]
 fn every_kind_of_proxy_is_measured() {
@@ -22,10 +22,12 @@ fn every_kind_of_proxy_is_measured() {
         for row in &table.rows {
             ensure!(row.samples.len() == effort.rounds && row.void.is_empty(), "{row:?}");
             ensure!(
-                row.samples.iter().all(|sample| sample.proxy_us > 0.0 && sample.ringing.0 > 0.0),
+                row.samples.iter().flatten().all(|sample| sample.proxy_us > 0.0 && sample.ringing.0 > 0.0),
                 "{row:?}"
             );
         }
+        let away = away::measure(&world, effort)?;
+        ensure!(away.0.len() == effort.rounds && away.spreads(|side| side.1).is_some(), "{away:?}");
         let times = times::measure(&mut world, 2)?;
         ensure!(times.rows().iter().all(|(_, (stock, ours))| stock.is_some() && ours.is_some()), "{times:?}");
         let rows = accuracy::measure(Duration::from_secs(2))?;
@@ -41,6 +43,7 @@ fn every_kind_of_proxy_is_measured() {
             effort,
             tables: vec![table],
             times: vec![times],
+            away: Some(away),
             accuracy: (rows, 2),
         };
         report.write(dir.path())?;

@@ -6,6 +6,7 @@
 
 pub mod accuracy;
 pub mod agent;
+pub mod away;
 pub mod figures;
 pub mod kinds;
 pub mod load;

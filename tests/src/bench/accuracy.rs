@@ -147,13 +147,13 @@ fn together(
         }
         let told = running.into_iter().map(|(ours, cps, thread)| {
             let attempts = thread.join().ok().context("a caller's thread")??;
-            row(ours, pattern, cps, length, &attempts)
+            row(ours, pattern, cps, &attempts)
         });
         told.collect()
     })
 }
 
-fn row(ours: bool, pattern: Pattern, cps: f64, length: Duration, attempts: &[Attempt]) -> Result<Row> {
+fn row(ours: bool, pattern: Pattern, cps: f64, attempts: &[Attempt]) -> Result<Row> {
     let begun: Instant = attempts.first().context("no call was offered")?.sent;
     let mut passed = Vec::new();
     for attempt in attempts {
@@ -168,6 +168,8 @@ fn row(ours: bool, pattern: Pattern, cps: f64, length: Duration, attempts: &[Att
         }
     }
     let burst = burst(pattern, cps);
+    // As they left, not as they should have.
+    let sent: Vec<Duration> = attempts.iter().map(|attempt| attempt.sent - begun).collect();
     Ok(Row {
         ours,
         cps,
@@ -176,7 +178,7 @@ fn row(ours: bool, pattern: Pattern, cps: f64, length: Duration, attempts: &[Att
         offered: attempts.len(),
         passed: passed.len(),
         lost: attempts.iter().filter(|attempt| attempt.code.is_none()).count(),
-        entitled: entitled(&due(pattern, cps, length), cps, burst),
+        entitled: entitled(&sent, cps, burst),
         most: windows::most_in_a_second(&passed),
         excess: windows::excess(&passed, cps, f64::from(burst)),
     })

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::sip::Message;
 
@@ -139,6 +139,9 @@ fn collect(
         let text = String::from_utf8_lossy(&buffer[..length]);
         let Some(answer) = Message::parse(false, &text) else { continue };
         let Some(code) = answer.code().filter(|code| *code >= 200) else { continue };
+        // Another refusal than a limit's would be counted as one.
+        let reason = answer.header("reason").unwrap_or_default();
+        ensure!(!reason.contains("node_overloaded"), "the proxy had too much to read");
         socket.send_to(ack(&answer).as_bytes(), proxy)?;
         codes.insert(answer.call_id().to_owned(), code);
     }

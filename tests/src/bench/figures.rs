@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 /// The median of repeated measurements, and how far they lay apart.
@@ -51,6 +52,15 @@ pub fn percentile(values: &[f64], share: f64) -> Option<f64> {
     sorted.sort_by(f64::total_cmp);
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// Median and 99th percentile of delays.
+///
+/// # Errors
+/// There is none.
+pub fn middle_and_tail(delays: &[f64]) -> Result<(f64, f64)> {
+    let of = |share| percentile(delays, share).context("sipp measured no delay");
+    Ok((of(0.5)?, of(0.99)?))
 }
 
 #[cfg(test)]

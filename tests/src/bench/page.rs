@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::accuracy::Row;
+use super::away::Away;
 use super::machine::Machine;
 use super::plot::{self, Group};
 use super::rounds::{Effort, Table};
@@ -27,6 +28,8 @@ pub struct Report {
     pub tables: Vec<Table>,
     /// Starts, reloads, changes.
     pub times: Vec<Times>,
+    /// Calls while trunkd stands still, in the smallest world.
+    pub away: Option<Away>,
     /// What limits let through, and how long each was offered calls, in seconds.
     pub accuracy: (Vec<Row>, u64),
 }
@@ -43,7 +46,7 @@ Written by `make bench`; nobody edits it. Each figure is the median of all round
 - *Bare relay* is tm, rr and dialog and judges nobody; *calls kept* adds what Trunkline's `kamailio.cfg` does so that calls outlive a restart (the dialog database,\n\
   written every second). *Stock modules* is [tests/stock](../tests/stock/README.md): htable, permissions, auth_db, pipelimit, dialog profile, dispatcher and acc over the same\n\
   trunks; it keeps calls too, and sends no webhooks.\n\
-- All run with `-x fm`, four workers, and the same memory. Keep-alive is set beyond the run: it is a cost of calls that are up, not of calls.\n";
+- All run with `-x fm`, four workers, and the same memory. Trunkline's brake of strangers is off: the load comes from one address. Keep-alive is set beyond the run: it is a cost of calls that are up, not of calls.\n";
 
 impl Report {
     /// The page, without its heading.
@@ -77,12 +80,21 @@ impl Report {
                 tables::times(&self.times)
             );
         }
+        if let Some(away) = &self.away {
+            let _ = write!(
+                text,
+                "\n## Calls without trunkd\n\n{} pairs of {calls} calls: trunkd works beside one half of each and stands still (SIGSTOP) beside the other. No call failed,\n\
+                 and every event was told afterwards.\n\n{}",
+                away.0.len(),
+                tables::away(away)
+            );
+        }
         let (rows, seconds) = &self.accuracy;
         if !rows.is_empty() {
             let _ = write!(
                 text,
                 "\n## What limits let through\n\nFor {seconds} s twice as many calls are offered as the limit allows, to both by the same hand. What passed is what the gateway saw. The last\n\
-                 column takes every stretch of at least a second, from the sending of its first call to the arrival of its last. pipelimit counts whole calls from second to\n\
+                 column takes every stretch of at least a second, and counts the calls that were sent and had arrived in it. pipelimit counts whole calls from second to\n\
                  second, so 0.5 is 1 for it and \"at once\" means nothing to it.\n\n{}",
                 tables::accuracy(rows)
             );
@@ -115,6 +127,7 @@ impl Report {
             "rounds": self.effort.rounds, "calls": self.effort.calls, "rate": self.effort.rate,
             "worlds": self.tables.iter().map(tables::json).collect::<Vec<_>>(),
             "times": self.times.iter().map(Times::json).collect::<Vec<_>>(),
+            "away": self.away.as_ref().map(Away::json),
             "accuracy": {"seconds": self.accuracy.1, "rows": self.accuracy.0.iter().map(Row::json).collect::<Vec<_>>()},
         });
         let files = [

@@ -34,9 +34,9 @@ pub struct Sample {
 pub struct Measured {
     /// Which.
     pub kind: Kind,
-    /// One for each round that was good.
-    pub samples: Vec<Sample>,
-    /// Why the others were not.
+    /// One for each round; `None` for one that was not good.
+    pub samples: Vec<Option<Sample>>,
+    /// Why it was not.
     pub void: Vec<String>,
     /// Resident memory of the proxy when all calls are up, in MiB.
     pub memory_mib: f64,
@@ -46,7 +46,7 @@ impl Measured {
     /// Median and spread of something over the rounds.
     #[must_use]
     pub fn spread(&self, of: impl Fn(&Sample) -> f64) -> Option<Spread> {
-        Spread::of(self.samples.iter().map(of))
+        Spread::of(self.samples.iter().flatten().map(of))
     }
 }
 
@@ -71,8 +71,9 @@ impl Table {
     pub fn ratio(&self, ours: Kind, theirs: Kind) -> Option<Spread> {
         let row = |kind| self.rows.iter().find(|row| row.kind == kind);
         let (ours, theirs) = (row(ours)?, row(theirs)?);
+        let pairs = ours.samples.iter().zip(&theirs.samples);
         Spread::of(
-            ours.samples.iter().zip(&theirs.samples).map(|(ours, theirs)| ours.proxy_us / theirs.proxy_us),
+            pairs.filter_map(|(ours, theirs)| Some(ours.as_ref()?.proxy_us / theirs.as_ref()?.proxy_us)),
         )
     }
 }
@@ -97,13 +98,12 @@ pub fn measure(world: &World, effort: Effort) -> Result<Table> {
     let empty =
         |kind: &Kind| Measured { kind: *kind, samples: Vec::new(), void: Vec::new(), memory_mib: 0.0 };
     let mut rows: Vec<Measured> = kinds.iter().map(empty).collect();
-    // What placing the calls that stay up has left to be delivered.
-    settle(world)?;
     // Once for nothing: caches, connections, memory that is touched for the first time.
     for (number, kind) in kinds.iter().enumerate() {
         let warm = Effort { calls: effort.calls.min(200), ..effort };
         if let Err(error) = run(world, *kind, &format!("warm-{number}"), warm) {
             rows[number].void.push(format!("warming up: {error:#}"));
+            rest(world)?;
         }
     }
     let records = records(world)?;
@@ -113,11 +113,15 @@ pub fn measure(world: &World, effort: Effort) -> Result<Table> {
             let number = (round + step) % kinds.len();
             match run(world, kinds[number], &format!("run-{round}-{number}"), effort) {
                 Ok(sample) => {
-                    rows[number].samples.push(sample);
+                    rows[number].samples.push(Some(sample));
                     let is_stock = matches!(kinds[number], Kind::StockAddress | Kind::StockDigest);
                     stock_calls += if is_stock { u64::from(effort.calls) } else { 0 };
                 }
-                Err(error) => rows[number].void.push(format!("{error:#}")),
+                Err(error) => {
+                    rows[number].samples.push(None);
+                    rows[number].void.push(format!("{error:#}"));
+                    rest(world)?;
+                }
             }
         }
     }
@@ -143,36 +147,41 @@ fn run(world: &World, kind: Kind, name: &str, effort: Effort) -> Result<Sample> 
     let before = (process::processor_time(proxy)?, process::processor_time(daemon)?);
     let child = load::start(world.stack.dir(), &plan)?;
     let delays = load::finish(world.stack.dir(), &plan, child)?;
-    if kind.is_trunkline() {
-        let all = EVENTS * effort.calls as usize;
-        wait::until_within(Duration::from_secs(120), &format!("{all} webhooks"), || {
-            Ok((world.receiver.count() >= all).then_some(()))
-        })?;
-        world.receiver.forget();
-    }
     let each =
         |used: Duration, before: Duration| (used - before).as_secs_f64() * 1e6 / f64::from(effort.calls);
-    let both = |values: &[f64]| -> Result<(f64, f64)> {
-        let of = |share| figures::percentile(values, share).context("sipp measured no delay");
-        Ok((of(0.5)?, of(0.99)?))
-    };
+    // At the same moment for all: when the last call has ended.
+    let proxy_us = each(process::processor_time(proxy)?, before.0);
+    if kind.is_trunkline() {
+        told(world, effort)?;
+    }
     Ok(Sample {
-        proxy_us: each(process::processor_time(proxy)?, before.0),
+        proxy_us,
         daemon_us: kind
             .is_trunkline()
             .then(|| process::processor_time(daemon))
             .transpose()?
             .map(|used| each(used, before.1)),
-        trying: both(&delays.trying)?,
-        ringing: both(&delays.ringing)?,
+        trying: figures::middle_and_tail(&delays.trying)?,
+        ringing: figures::middle_and_tail(&delays.ringing)?,
     })
 }
 
-/// Waits until the receiver has heard of all calls that stay up.
-fn settle(world: &World) -> Result<()> {
-    let live = world.kinds().filter(|kind| kind.is_trunkline()).count() * world.size.live as usize;
-    wait::until_within(Duration::from_secs(300), "webhooks of the calls that stay up", || {
-        Ok((world.receiver.count() >= 2 * live).then_some(()))
+/// After a run that failed: waits until nothing of it is left to be told, and forgets what was.
+fn rest(world: &World) -> Result<()> {
+    let site = &world.stack.site;
+    wait::until_within(Duration::from_secs(120), "what is left of a void run", || {
+        let left = site.metric("trunkline_ring_waiting")? + site.metric("trunkline_outbox_pending")?;
+        Ok((left == 0.0).then_some(()))
+    })?;
+    world.receiver.forget();
+    Ok(())
+}
+
+/// Waits until the receiver has heard of the calls of a run, and forgets them.
+pub(super) fn told(world: &World, effort: Effort) -> Result<()> {
+    let all = EVENTS * effort.calls as usize;
+    wait::until_within(Duration::from_secs(120), &format!("{all} webhooks"), || {
+        Ok((world.receiver.count() >= all).then_some(()))
     })?;
     world.receiver.forget();
     Ok(())

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::accuracy::{Pattern, Row};
+use super::away::Away;
 use super::figures::Spread;
 use super::kinds::{Kind, PAIRS};
 use super::rounds::{Measured, Sample, Table};
@@ -33,7 +34,7 @@ pub fn calls(table: &Table) -> String {
     for row in &table.rows {
         let cost = row.spread(|sample| sample.proxy_us);
         let rate = cost.map_or_else(|| "–".to_owned(), |cost| format!("{:.0}", BUSY * 1e6 / cost.median));
-        let daemon = Spread::of(row.samples.iter().filter_map(|sample| sample.daemon_us));
+        let daemon = Spread::of(row.samples.iter().flatten().filter_map(|sample| sample.daemon_us));
         let _ = writeln!(
             text,
             "| {} | {} | {rate} | {} / {} | {} / {} | {:.0} | {} |",
@@ -125,6 +126,25 @@ pub fn times(times: &[Times]) -> String {
     text
 }
 
+/// Whether calls notice that trunkd stands still.
+#[must_use]
+pub fn away(away: &Away) -> String {
+    let mut text = String::from(
+        "| | trunkd works | trunkd stands still | ratio | wanted, at most |\n|---|---:|---:|---:|---:|\n",
+    );
+    for (what, spreads) in away.rows() {
+        let [here, standing, ratio] = spreads.map_or([None; 3], |spreads| spreads.map(Some));
+        let _ = writeln!(
+            text,
+            "| {what} | {} | {} | {} | 1.05 |",
+            cell(here, 3),
+            cell(standing, 3),
+            cell(ratio, 2)
+        );
+    }
+    text
+}
+
 /// What limits let through.
 #[must_use]
 pub fn accuracy(rows: &[Row]) -> String {
@@ -162,8 +182,8 @@ pub fn json(table: &Table) -> Value {
         json!({
             "kind": row.kind.key(),
             "proxyUs": spread(&|sample| sample.proxy_us),
-            "proxyUsRounds": row.samples.iter().map(|sample| sample.proxy_us).collect::<Vec<_>>(),
-            "trunkdUs": Spread::of(row.samples.iter().filter_map(|sample| sample.daemon_us)).map(|spread| spread.json()),
+            "proxyUsRounds": row.samples.iter().map(|sample| sample.map(|sample| sample.proxy_us)).collect::<Vec<_>>(),
+            "trunkdUs": Spread::of(row.samples.iter().flatten().filter_map(|sample| sample.daemon_us)).map(|spread| spread.json()),
             "tryingP50Ms": spread(&|sample| sample.trying.0), "tryingP99Ms": spread(&|sample| sample.trying.1),
             "ringingP50Ms": spread(&|sample| sample.ringing.0), "ringingP99Ms": spread(&|sample| sample.ringing.1),
             "memoryMib": row.memory_mib, "void": row.void,

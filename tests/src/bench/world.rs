@@ -70,7 +70,7 @@ pub struct World {
 }
 
 impl World {
-    /// Starts all of it.
+    /// Starts all of it, and waits until the calls that stay up have been told.
     ///
     /// # Errors
     /// Something does not come up.
@@ -117,6 +117,7 @@ impl World {
         let mut world =
             World { size, stack, database, receiver, refused, proxies, _held: Vec::new(), _gateway: gateway };
         world._held = world.hold()?;
+        world.settle()?;
         Ok(world)
     }
 
@@ -176,6 +177,16 @@ impl World {
             })?;
         }
         Ok(held)
+    }
+
+    /// Waits until the receiver has heard of the calls that stay up, and forgets them.
+    fn settle(&self) -> Result<()> {
+        let live = self.kinds().filter(|kind| kind.is_trunkline()).count() * self.size.live as usize;
+        wait::until_within(Duration::from_secs(300), "webhooks of the calls that stay up", || {
+            Ok((self.receiver.count() >= 2 * live).then_some(()))
+        })?;
+        self.receiver.forget();
+        Ok(())
     }
 
     /// Calls that a kind's proxy has up.

@@ -3,7 +3,7 @@
 //! It measures and tells; it must never fail because something was slow.
 //!
 //! BENCH_MODE=short|full   some minutes, or three quarters of an hour
-//! BENCH_PARTS=…           calls, times, accuracy: which of them, separated by blanks; all of them if nothing is said
+//! BENCH_PARTS=…           calls, away, times, accuracy: which of them, separated by blanks; all of them if nothing is said
 //! BENCH_WORLDS=…         trunks/calls that are up, separated by blanks, instead of the mode's own: 100000/10
 //! BENCH_OUT=DIR           where benchmarks.md, .svg and .json go
 
@@ -12,12 +12,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use e2e::bench::accuracy;
 use e2e::bench::machine::Machine;
 use e2e::bench::page::Report;
 use e2e::bench::rounds::{self, Effort};
 use e2e::bench::world::{Size, World};
-use e2e::bench::{process, times};
+use e2e::bench::{accuracy, away, process, times};
 
 /// How much is done.
 struct Mode {
@@ -73,11 +72,11 @@ fn run() -> Result<()> {
     if !worlds.is_empty() {
         mode.worlds = worlds.split_whitespace().map(world).collect::<Result<_>>()?;
     }
-    let parts = said("BENCH_PARTS", "calls times accuracy");
+    let parts = said("BENCH_PARTS", "calls away times accuracy");
     if let Some(unknown) =
-        parts.split_whitespace().find(|part| !["calls", "times", "accuracy"].contains(part))
+        parts.split_whitespace().find(|part| !["calls", "away", "times", "accuracy"].contains(part))
     {
-        bail!("BENCH_PARTS names {unknown}: there are calls, times and accuracy");
+        bail!("BENCH_PARTS names {unknown}: there are calls, away, times and accuracy");
     }
     let wanted = |part: &str| parts.split_whitespace().any(|wanted| wanted == part);
     let out = PathBuf::from(said("BENCH_OUT", "var/bench"));
@@ -88,9 +87,10 @@ fn run() -> Result<()> {
         effort: mode.effort,
         tables: Vec::new(),
         times: Vec::new(),
+        away: None,
         accuracy: (Vec::new(), mode.accuracy),
     };
-    if wanted("calls") || wanted("times") {
+    if ["calls", "away", "times"].into_iter().any(wanted) {
         for (number, size) in mode.worlds.iter().enumerate() {
             // Times do not depend on the calls that are up: the last world of each number of trunks tells them.
             let last = mode.worlds.get(number + 1).is_none_or(|next| next.trunks != size.trunks);
@@ -98,6 +98,9 @@ fn run() -> Result<()> {
             let mut world = World::start(*size)?;
             if wanted("calls") {
                 report.tables.push(rounds::measure(&world, mode.effort)?);
+            }
+            if wanted("away") && number == 0 {
+                report.away = Some(away::measure(&world, mode.effort)?);
             }
             if wanted("times") && last {
                 report.times.push(times::measure(&mut world, mode.effort.rounds)?);
