@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.."
 packages=(
     kamailio kamailio-sqlite-modules kamailio-tls-modules
     build-essential pkg-config clang libclang-dev
-    dpkg-dev sqlite3 sip-tester openssl ca-certificates python3-venv strace
+    dpkg-dev sqlite3 sip-tester openssl ca-certificates curl python3-venv strace
 )
 
 say() { printf 'deps: %s\n' "$*"; }

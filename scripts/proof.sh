@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the long proofs, or the named ones: interleavings timers hammer torn deaths prefixes files churn starts webhooks; chaos only
-# when it is named.
+# Runs the long proofs, or the named ones: interleavings timers hammer torn deaths prefixes files churn starts webhooks; loss and chaos
+# only when they are named.
 # Each prints what its own runner says, and the time it took. What `make test` proves shortly, these prove at length: some twenty minutes for
 # all of them on two processors; with NIGHT=1 some hours.
 set -euo pipefail
@@ -50,19 +50,27 @@ proof_files() {
 
 # Writes in a stream beside calls: how many, at 10,000 a minute.
 proof_churn() {
-    cargo build --release -p trunkd -p trunk-kamailio
+    scripts/build.sh
     TRUNKLINE_CHURN_WRITES=$(amount 10000 100000) cargo test -p e2e --test e2e -- churn
 }
 
 # Kamailio starts over random configurations near the limits that trunkd was given: how many.
 proof_starts() {
-    cargo build --release -p trunkd -p trunk-kamailio
+    scripts/build.sh
     TRUNKLINE_STARTS=$(amount 60 1000) cargo test -p e2e --test e2e -- kamailio_starts
+}
+
+# Every call is told to its end, whoever is killed: kills beside 200 calls a second; and no call waits for a trunkd that stands still or
+# cannot write, or for receivers that never answer: seconds.
+proof_loss() {
+    scripts/build.sh
+    TRUNKLINE_KILLS=$(amount 30 1000) TRUNKLINE_KILLS_RATE=200 cargo test -p e2e --test e2e -- loss
+    TRUNKLINE_STANDSTILL_S=$(amount 60 180) cargo test -p e2e --test e2e -- standstill
 }
 
 # Random calls, random deaths, and what must hold after each round: minutes.
 proof_chaos() {
-    cargo build --release -p trunkd -p trunk-kamailio
+    scripts/build.sh
     MINUTES=${MINUTES:-$(amount 5 60)} cargo run -p e2e --bin chaos
 }
 

@@ -11,12 +11,12 @@ use anyhow::{Context, Result};
 
 use crate::cases::Case;
 use crate::gateway::Gateway;
-use crate::ports;
 use crate::receiver::Receiver;
 use crate::report::Report;
 use crate::sip;
 use crate::sipp::{Finished, Plan, Sipp};
 use crate::stack::Stack;
+use crate::{ports, wait};
 
 /// Calls that are played at the same time.
 const HANDS: usize = 6;
@@ -45,30 +45,40 @@ pub fn play(stack: &Stack, cases: &[Case]) -> Result<Vec<(String, Report)>> {
     stack.site.sighup()?;
     stack.site.newer_than(before)?;
     let queue = Mutex::new(roles);
-    let reports = Mutex::new(Vec::new());
+    let played_all = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..HANDS {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(role) = next else { return };
-                    let report = act(stack, &receiver, &role).unwrap_or_else(|error| {
+                    let played = act(stack, &receiver, &role).unwrap_or_else(|error| {
                         let mut report = Report::default();
                         report.line("the case", "can be played", format!("{error:#}"));
-                        report
+                        (report, String::new())
                     });
-                    let name = role.case.name.clone();
-                    reports.lock().unwrap_or_else(PoisonError::into_inner).push((name, report));
+                    played_all.lock().unwrap_or_else(PoisonError::into_inner).push((role.case, played));
                 }
             });
         }
     });
-    let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Nothing more can come now: what came too much shows.
+    wait::until_within(4 * wait::PATIENCE, "every call to end and every event to be told", || {
+        let left =
+            stack.site.metric("trunkline_ring_waiting")? + stack.site.metric("trunkline_outbox_pending")?;
+        Ok((stack.site.calls()? == 0 && left == 0.0).then_some(()))
+    })?;
+    let mut reports = Vec::new();
+    for (case, (mut report, call_id)) in played_all.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        report.line("webhooks, in the end", &case.plan.expect.webhooks, receiver.story(&call_id, 0)?);
+        reports.push((case.name.clone(), report));
+    }
     reports.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(reports)
 }
 
-fn act(stack: &Stack, receiver: &Receiver, role: &Role<'_>) -> Result<Report> {
+/// What came of it, and the Call-ID that was looked at.
+fn act(stack: &Stack, receiver: &Receiver, role: &Role<'_>) -> Result<(Report, String)> {
     let Role { case, .. } = role;
     let call = &case.plan.call;
     let gateway = match role.gateway {
@@ -82,7 +92,8 @@ fn act(stack: &Stack, receiver: &Receiver, role: &Role<'_>) -> Result<Report> {
     for number in 2..=call.times {
         caller = place(stack, case, number)?;
     }
-    compare(receiver, case, gateway.as_ref(), &caller)
+    let report = compare(receiver, case, gateway.as_ref(), &caller)?;
+    Ok((report, caller.call_ids.first().cloned().unwrap_or_default()))
 }
 
 fn place(stack: &Stack, case: &Case, number: u32) -> Result<Finished> {

@@ -2,6 +2,7 @@
 //!
 //! It must never know the proxy: it takes calls from whoever sends them, and its log says what came.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -67,14 +68,20 @@ impl Gateway {
         sip::read_log(&self.log)
     }
 
-    /// The INVITEs it got for these calls, repetitions included.
+    /// The INVITEs it got for these calls; one that was sent again, with the branch it had, counts once (RFC 3261 section 17.2.3).
     ///
     /// # Errors
     /// The log cannot be read.
     pub fn invites(&self, call_ids: &[String]) -> Result<Vec<Message>> {
         let ours = |m: &Message| !m.sent && m.method() == "INVITE" && m.code().is_none();
-        let messages = self.messages()?;
-        Ok(messages.into_iter().filter(|m| ours(m) && call_ids.iter().any(|id| id == m.call_id())).collect())
+        let mut branches = BTreeSet::new();
+        let mut messages = self.messages()?;
+        messages.retain(|m| {
+            ours(m)
+                && call_ids.iter().any(|id| id == m.call_id())
+                && branches.insert(m.header("via").unwrap_or_default().to_owned())
+        });
+        Ok(messages)
     }
 
     /// Waits until it has got this request for a call.

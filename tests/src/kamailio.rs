@@ -156,7 +156,7 @@ pub fn arguments(places: &Places, sip: SocketAddr, options: &Options) -> Result<
         format!("SHM_DIR=\"{}\"", places.shm.display()),
         format!("RUN_DIR=\"{}\"", run.display()),
         format!("DIALOG_DB=\"sqlite:///{}\"", dialog_database(places).display()),
-        "GATEWAY_SILENT_MS=500".to_owned(),
+        "GATEWAY_SILENT_MS=5000".to_owned(),
         format!("FAIL_MODE=\"{}\"", options.fail_mode),
     ];
     defines.extend(ROOM.iter().map(|(name, value)| format!("SHM_{}={value}", name.to_ascii_uppercase())));

@@ -2,6 +2,7 @@
 //!
 //! It must never be lenient: a delivery that does not verify is kept as such and answered with 400.
 
+use std::collections::{HashMap, HashSet};
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -152,6 +153,19 @@ impl Receiver {
             }
         }
         events
+    }
+
+    /// Of every call, the accepted events in the order they first came, each once by its id.
+    #[must_use]
+    pub fn stories(&self) -> HashMap<String, String> {
+        let mut known = HashSet::new();
+        let mut stories: HashMap<String, Vec<String>> = HashMap::new();
+        for delivery in self.deliveries().iter().filter(|delivery| delivery.status < 300) {
+            if delivery.id.as_ref().map_or(true, |id| known.insert(id.clone())) {
+                stories.entry(delivery.sip_call_id().to_owned()).or_default().push(delivery.story());
+            }
+        }
+        stories.into_iter().map(|(call, story)| (call, story.join(", "))).collect()
     }
 
     /// Waits until that many events of a call have come, and tells them; when they do not come, what did.

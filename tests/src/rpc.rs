@@ -39,7 +39,8 @@ pub fn call(socket: &Path, method: &str, parameters: &[Value]) -> Result<Value> 
 /// Nobody answers at `socket` within `limit`, or the answer is an error.
 pub fn call_within(limit: Duration, socket: &Path, method: &str, parameters: &[Value]) -> Result<Value> {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let mailbox = Mailbox(std::env::temp_dir().join(format!("trunkline-rpc-{}-{number}", process::id())));
+    let place = socket.parent().context("a socket in a directory")?;
+    let mailbox = Mailbox(place.join(format!("answers-{}-{number}", process::id())));
     let ours = UnixDatagram::bind(&mailbox.0).with_context(|| format!("binding {}", mailbox.0.display()))?;
     ours.set_read_timeout(Some(limit))?;
     ours.connect(socket).with_context(|| format!("connecting to {}", socket.display()))?;

@@ -20,7 +20,7 @@ use super::reloads::loaded;
 const RATE: f64 = 10_000.0 / 60.0;
 /// Calls each second beside them.
 const CALLS: u32 = 50;
-/// Reloads of both tables that 10,000 writes may cause.
+/// Reloads of both tables that a minute of writes may cause.
 const MOST_RELOADS: f64 = 10.0;
 /// Trunks that are written to.
 const TRUNKS: u32 = 20;
@@ -118,7 +118,8 @@ fn writes_in_a_stream_cause_few_reloads_and_cost_no_call() {
             made.1
         )?;
         ensure!(failed == 0, "{failed} of {calls} calls failed");
-        ensure!(made.0 >= 1.0 && made.1 >= 1.0 && made.0 + made.1 <= MOST_RELOADS, "{made:?} reloads");
+        let most = MOST_RELOADS * (took / 60.0).max(1.0);
+        ensure!(made.0 >= 1.0 && made.1 >= 1.0 && made.0 + made.1 <= most, "{made:?} reloads");
 
         loaded(stack)?;
         stock.child.check()?;

@@ -60,7 +60,7 @@ pub fn inflict(ground: &mut Ground, dice: &mut Dice, fault: Fault, findings: &mu
     }
 }
 
-/// How long it lasts is the fault itself: nothing else could be waited for.
+/// Stops all processes of a group and lets them go on. How long it lasts is the fault itself: nothing else could be waited for.
 fn stand_still(group: Pid, standstill: Duration) -> Result<()> {
     killpg(group, Signal::SIGSTOP)?;
     thread::sleep(standstill);

@@ -83,8 +83,11 @@ impl Ground {
     pub fn start(options: Options) -> Result<Ground> {
         // A caller that died is noticed soon, and nothing rings for long.
         let options = options.define("KEEPALIVE_S=30").define("GATEWAY_RING_MS=20000");
-        // All callers have one address: who guesses must not spoil it for those who know.
-        let options = options.define("WRONG_PASSWORDS_PER_MINUTE=0");
+        // All callers have one address: who guesses must not spoil it for those who know, and of whom the brake of strangers answers
+        // nobody is told.
+        let options = options.define("WRONG_PASSWORDS_PER_MINUTE=0").define("STRANGERS_PER_S=0");
+        // Many deaths leave many dialogs to be restored.
+        let options = Options { memory_mb: 256, ..options };
         let mut stack = Stack::prepare(options)?;
         let socket = kamailio::rpc_socket(&stack.places);
         trunkd::add_section(

@@ -95,6 +95,9 @@ impl Fault {
 /// A fault and when it comes, counted from the begin of the round.
 pub type Timed = (Duration, Fault);
 
+/// Nothing that was killed takes longer to come back.
+const BACK_WITHIN: Duration = Duration::from_millis(1_000);
+
 /// One round.
 #[derive(Clone, Debug)]
 pub struct Round {
@@ -122,6 +125,24 @@ impl Round {
             (0..dice.of(2..6)).map(|_| (ms(dice.of(100..5_000)), fault(&mut dice))).collect();
         faults.sort_by_key(|(at, _)| *at);
         Round { seed, batches, faults }
+    }
+
+    /// One caller with so many calls a second, beside kills of trunkd and of Kamailio and nothing else; 20 to 2,000 milliseconds after
+    /// one has come back, the next one comes.
+    #[must_use]
+    pub fn of_kills(seed: u64, kills: u32, rate: u32) -> Round {
+        let mut dice = Dice::new(seed);
+        let mut at = Duration::ZERO;
+        let faults: Vec<Timed> = (0..kills)
+            .map(|_| {
+                at += BACK_WITHIN + ms(dice.of(20..2_000));
+                (at, if dice.once_in(2) { Fault::KillTrunkd(Duration::ZERO) } else { Fault::KillKamailio })
+            })
+            .collect();
+        // The last one too falls among calls, and calls go on after it.
+        let seconds = u32::try_from(at.as_secs()).unwrap_or(u32::MAX).saturating_add(5);
+        let calls = Batch { sort: Sort::Answered, calls: rate.saturating_mul(seconds), rate, talk_ms: 1_000 };
+        Round { seed, batches: vec![calls], faults }
     }
 
     /// Whether something was in the way of calls.
