@@ -288,7 +288,9 @@ async fn proxies_of_the_environment_are_ignored() {
         assert_eq!(world.send("127.0.0.1").await, "denied");
         return;
     }
-    let (proxy, asked) = receiver(([127, 0, 0, 1], 0).into()).await;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let proxy = listener.local_addr().unwrap();
+    let asked = receiver(listener);
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
     child
         .args(["--exact", "address_tricks::proxies_of_the_environment_are_ignored"])
