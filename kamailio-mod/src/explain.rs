@@ -1,41 +1,41 @@
 //! `trunk.explain`: what would be said now to a call from somewhere to somebody, with nothing spent; and `trunk.calls`: the calls
-//! that are up, trunk by trunk. For operators; it must never count, take or end anything.
+//! that are up, by their slots. For operators; it must never count, take or end anything.
 
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{CStr, c_void};
 use core::net::IpAddr;
-use core::ptr;
 
 use trunk_admission::Now;
 use trunk_admission::explain::{Explainer, Explanation, Question};
-use trunk_admission::live::SlotView;
+use trunk_admission::live::{SlotState, SlotView};
 
+use crate::asked::{Asked, Parameters, Unreadable};
 use crate::judgement::uuid;
 use crate::process::{self, Process};
 use crate::reply::{Reply, fail};
 use crate::sys;
+use crate::text::Text;
 
 /// Calls in one answer: it must fit into a datagram.
 const MOST: usize = 256;
 
-/// Host and user of a Request-URI, a source address, and, if the call brings the right password of one, a user.
+/// Host and user of a Request-URI, a source address, the digest user whose right password the call brings, if any, and `tls` if it
+/// comes over TLS.
 pub(crate) fn explain(rpc: *mut sys::rpc_t, context: *mut c_void) {
     // SAFETY: Kamailio hands over its table of functions for this request.
     let Some(rpc) = (unsafe { rpc.as_ref() }) else { return };
-    let Some([host, user, source, username]) = four_texts(rpc, context) else {
-        return fail(rpc, context, 400, c"wanted: host, user, source address, and perhaps a user name");
-    };
-    let Some(source) = source.to_str().ok().and_then(|text| text.parse::<IpAddr>().ok()) else {
-        return fail(rpc, context, 400, c"the source is no IP address");
+    let call = match call_of(Parameters::new(rpc, context)) {
+        Ok(call) => call,
+        Err(wrong) => return fail(rpc, context, 400, wrong),
     };
     let Some(dir) = process::with(|process| process.instance.dir().to_owned()) else {
         return fail(rpc, context, 500, c"Internal error");
     };
     let question = Question {
-        host: host.to_bytes(),
-        user: user.to_bytes(),
-        source,
-        tls: false,
-        username: Some(username.to_bytes()).filter(|name| !name.is_empty()),
+        host: call.host.bytes(),
+        user: call.user.bytes(),
+        source: call.source,
+        tls: call.tls,
+        username: call.username.as_ref().map(Text::bytes),
     };
     let explained = Explainer::open(&dir).and_then(|mut open| open.explain(&question, Now::read()));
     let Ok(explained) = explained else {
@@ -46,18 +46,36 @@ pub(crate) fn explain(rpc: *mut sys::rpc_t, context: *mut c_void) {
     }
 }
 
-/// Three texts, and a fourth that is empty when it is not given.
-fn four_texts<'a>(rpc: &sys::rpc_t, context: *mut c_void) -> Option<[&'a CStr; 4]> {
-    let mut texts: [*mut c_char; 4] = [ptr::null_mut(); 4];
-    let [host, user, source, username] = texts.each_mut().map(ptr::from_mut);
-    let scan: unsafe extern "C" fn(*mut c_void, *mut c_char, ...) -> c_int = rpc.scan?;
-    // SAFETY: "s" stores a NUL-terminated text of the request for each place that it is given; what follows "*" may be absent.
-    let read = unsafe { scan(context, c"sss*s".as_ptr().cast_mut(), host, user, source, username) };
-    if read < 3 && texts[..3].iter().any(|text| text.is_null()) {
-        return None;
-    }
-    // SAFETY: null, or a text of the request, which lives until the RPC returns.
-    Some(texts.map(|text| if text.is_null() { c"" } else { unsafe { CStr::from_ptr(text) } }))
+/// What a call would be, as it was asked.
+struct Call {
+    host: Asked,
+    user: Asked,
+    source: IpAddr,
+    username: Option<Asked>,
+    tls: bool,
+}
+
+/// Host, user and source, and perhaps a digest user (empty for none) and the word `tls`; else what is wrong.
+fn call_of(mut parameters: Parameters<'_>) -> Result<Call, &'static CStr> {
+    let mut text = || {
+        parameters
+            .text()
+            .map_err(|Unreadable| c"a parameter is no text and no number, or longer than 256 bytes")
+    };
+    let (Some(host), Some(user), Some(source)) = (text()?, text()?, text()?) else {
+        return Err(
+            c"wanted: host, user, source address, and perhaps a digest user (or an empty text) and tls",
+        );
+    };
+    let source = core::str::from_utf8(source.bytes()).ok().and_then(|text| text.parse::<IpAddr>().ok());
+    let source = source.ok_or(c"the source is no IP address")?;
+    let username = text()?.filter(|name| !name.is_empty());
+    let tls = match text()? {
+        None => false,
+        Some(word) if word.bytes() == b"tls" => true,
+        Some(_) => return Err(c"after the digest user there may be the word tls, and nothing else"),
+    };
+    Ok(Call { host, user, source, username, tls })
 }
 
 fn tell(rpc: &sys::rpc_t, context: *mut c_void, explained: &Explanation) -> Option<()> {
@@ -85,14 +103,10 @@ fn tell(rpc: &sys::rpc_t, context: *mut c_void, explained: &Explanation) -> Opti
 pub(crate) fn calls(rpc: *mut sys::rpc_t, context: *mut c_void) {
     // SAFETY: Kamailio hands over its table of functions for this request.
     let Some(rpc) = (unsafe { rpc.as_ref() }) else { return };
-    let mut from: c_int = 0;
-    if let Some(scan) = rpc.scan {
-        // SAFETY: "*d" reads one optional integer into the place that it is given.
-        unsafe { scan(context, c"*d".as_ptr().cast_mut(), &raw mut from) };
-    }
+    let from = Parameters::new(rpc, context).place();
     let told = process::with(|process| {
         crate::admit::refresh(process);
-        list(rpc, context, process, u32::try_from(from).unwrap_or(0))
+        list(rpc, context, process, from)
     });
     if told.flatten().is_none() {
         fail(rpc, context, 500, c"Internal error");
@@ -107,8 +121,12 @@ fn list(rpc: &sys::rpc_t, context: *mut c_void, process: &Process, from: u32) ->
     let reply = Reply::begin(rpc, context)?;
     reply.signed(c"next", next.map_or(-1, i64::from))?;
     let calls = reply.list(c"calls")?;
-    let now_ms = Now::read().wall_ms;
-    views.iter().try_for_each(|view| {
+    let (now_ms, epoch) = (Now::read().wall_ms, live.epoch());
+    // One that is being judged has the body of the slot's last use; those of before this start are nobody's, or will be restored.
+    let is_up = |view: &&SlotView| {
+        view.epoch == epoch && matches!(view.state, SlotState::Ringing | SlotState::Answered)
+    };
+    views.iter().filter(is_up).try_for_each(|view| {
         let identity = process.instance.identity_of(view.trunk_live);
         let names = identity.map(|identity| process.instance.names(&identity));
         let trunk = names.as_ref().map_or(&b"?"[..], |names| names.trunk.as_bytes());

@@ -11,19 +11,20 @@
 //! | the script | `screen` (`brake`), `admit` (`digest`, `credentials`), `route`, `pv` | `trunk_screen()`, `trunk_admit()`, `trunk_route()`, `trunk_next()`, `$trunk(...)` |
 //! | tm | `ready` | which call a failure route is about, and which final answer goes out |
 //! | dialog | `dialog` | answered, ended (`ending`), restored (`tie`, `saved`) |
-//! | an operator | `rpc`, `explain` | `trunk.status`, `trunk.explain`, `trunk.calls` |
+//! | an operator | `rpc`, `explain` (`asked`) | `trunk.status`, `trunk.explain`, `trunk.calls` |
 //! | the timer process | `backlog` | how much waits to be read |
 //!
 //! # What never happens here
 //!
 //! No thread, no socket, no wait, no lock; no heap and no system call but the clock on the way of a call; no panic
 //! leaves (`guard`), because one dead process is a dead proxy; no script function answers 0, because that would stop the
-//! script (`verdict`). `unsafe` stands in the files that touch Kamailio's memory, each block with its reason: `abi`, `admit`, `backlog`,
+//! script (`verdict`). `unsafe` stands in the files that touch Kamailio's memory, each block with its reason: `abi`, `admit`, `asked`, `backlog`,
 //! `bind`, `credentials`, `dialog`, `digest`, `explain`, `kstr`, `lifecycle`, `log`, `msg`, `params`, `process`, `pv`, `ready`, `reply`,
 //! `route`, `rpc`, `screen`, `suspects`, `tie`, `uri`; beside them in what bindgen writes (`sys`), in `host` for tests, and in `heap`.
 
 pub mod abi;
 mod admit;
+mod asked;
 mod backlog;
 mod bind;
 mod brake;

@@ -10,6 +10,7 @@ use core::ffi::{c_int, c_void};
 use trunk_admission::live::{SlotState, SlotView};
 use trunk_admission::{Now, SlotRef};
 
+use crate::asked::Parameters;
 use crate::bind::{FindDialog, dialog_parameter};
 use crate::process;
 use crate::reply::{Reply, fail};
@@ -78,18 +79,14 @@ struct Calls {
 pub(crate) fn suspects(rpc: *mut sys::rpc_t, context: *mut c_void) {
     // SAFETY: Kamailio hands over its table of functions for this request.
     let Some(rpc) = (unsafe { rpc.as_ref() }) else { return };
-    let mut from: c_int = 0;
-    if let Some(scan) = rpc.scan {
-        // SAFETY: "*d" reads one optional integer into the place that it is given.
-        unsafe { scan(context, c"*d".as_ptr().cast_mut(), &raw mut from) };
-    }
+    let from = Parameters::new(rpc, context).place();
     let Some((find, release)) =
         process::with(|process| Some((process.binds.find_dialog?, process.binds.dialog.release_dlg?)))
             .flatten()
     else {
         return fail(rpc, context, 501, c"this dialog module finds no dialog by its number");
     };
-    let Some(calls) = collect(u32::try_from(from).unwrap_or(0)) else {
+    let Some(calls) = collect(from) else {
         return fail(rpc, context, 500, c"Internal error");
     };
     let early_s = dialog_parameter(c"early_timeout").unwrap_or(EARLY_TIMEOUT_S);

@@ -30,7 +30,13 @@ fn a_call_is_explained_and_nothing_is_spent() {
     let stranger = ask(&format!("\"{DOMAIN}\", \"100\", \"192.0.2.1\", \"pbx\""));
     assert!(stranger.contains("source_denied") && stranger.contains("403"), "{stranger}");
     assert!(ask("\"nobody.example\", \"100\", \"127.0.0.1\"").contains("unknown_destination"));
-    for wrong in ["", "\"a\"", "\"a\", \"b\"", "\"a\", \"b\", \"not an address\""] {
+    // kamcmd sends what looks like a number as one.
+    let number = ask(&format!("\"{DOMAIN}\", 100, \"127.0.0.1\", \"\", \"tls\""));
+    assert!(number.contains("admitted"), "{number}");
+    let long = format!("\"{}\", \"b\", \"127.0.0.1\"", "a".repeat(300));
+    let no_text = "\"a\", \"b\", \"127.0.0.1\", [1]";
+    let no_word = "\"a\", \"b\", \"127.0.0.1\", \"\", \"yes\"";
+    for wrong in ["", "\"a\"", "\"a\", \"b\"", "\"a\", \"b\", \"not an address\"", &long, no_text, no_word] {
         let answer = ask(wrong);
         assert!(answer.contains("error"), "{wrong}: {answer}");
     }
