@@ -13,11 +13,11 @@ use crate::domain::Millis;
 #[derive(Debug, Default)]
 pub struct Status(Mutex<State>);
 
-/// Its words.
+/// The state of trunkd and of what it hands on.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct State {
-    /// Generation of the image in force; `None` before the first.
+    /// Generation of the image in force; null before the first.
     pub generation: Option<u32>,
     /// Revision of the configuration in force.
     pub published_revision: Option<i64>,
@@ -33,7 +33,7 @@ pub struct State {
     pub workers: Vec<Worker>,
     /// Whether the module's shared memory is attached, or why not.
     pub module: String,
-    /// How the last reload went; `None` before the first.
+    /// How the last reload went; null before the first.
     pub last_reload: Option<Reload>,
     /// What Kamailio holds of the tables that it loads; empty if it is never asked.
     pub kamailio: Vec<TableStatus>,
@@ -71,10 +71,11 @@ pub struct Worker {
 /// A reload's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LastReload)]
 pub struct Reload {
     /// When it ended, RFC 3339.
     pub at: String,
-    /// `good`, `unchanged`, `refused`, or [`crate::reload::STORED`] until that revision is published.
+    /// `good`, `unchanged`, `refused`, or `stored, not yet in force` until that revision is published.
     pub result: &'static str,
     /// What was wrong, one line each.
     pub problems: Vec<String>,

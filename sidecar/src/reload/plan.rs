@@ -30,7 +30,7 @@ pub struct Outline {
     /// The first hundred of them, one line each.
     pub lines: Vec<String>,
     /// Calls that are up on trunks that change or go, before the change: they go on under the new limits, or to their
-    /// end. `None` if Kamailio has not started yet.
+    /// end. null if Kamailio has not started yet.
     pub calls_touched: Option<u64>,
 }
 

@@ -14,7 +14,7 @@ pub const STORED: &str = "stored, not yet in force";
 #[serde(rename_all = "camelCase")]
 #[schema(as = Reload)]
 pub struct Report {
-    /// `good`, `unchanged`, `refused`, `planned` or [`STORED`].
+    /// `good`, `unchanged`, `refused`, `planned` or `stored, not yet in force`.
     pub result: &'static str,
     /// What was wrong, one line each.
     pub problems: Vec<String>,

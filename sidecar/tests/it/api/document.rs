@@ -60,6 +60,26 @@ fn line(text: &Value) -> String {
     text.as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
+/// The fields of an object, those of the parts it is put together of (`allOf`) included; nothing of what is no object.
+fn fields_of<'a>(schemas: &'a Value, schema: &'a Value) -> Vec<(&'a String, &'a Value)> {
+    if let Some(name) = referred(schema) {
+        return fields_of(schemas, &schemas[name]);
+    }
+    let parts = schema["allOf"].as_array().into_iter().flatten();
+    let own = schema["properties"].as_object().into_iter().flatten();
+    parts.flat_map(|part| fields_of(schemas, part)).chain(own).collect()
+}
+
+/// What is said of a schema: by itself, or by the part that is its own.
+fn description(schema: &Value) -> &Value {
+    let parts = schema["allOf"].as_array().into_iter().flatten();
+    parts
+        .map(|part| &part["description"])
+        .chain([&schema["description"]])
+        .rfind(|text| text.is_string())
+        .unwrap_or(&Value::Null)
+}
+
 fn page(document: &Value) -> String {
     let mut page = format!(
         "# The HTTP API\n\nMade from the description that trunkd serves at `/openapi.json`; a test keeps it so.\n\n{}\n\
@@ -73,12 +93,18 @@ fn page(document: &Value) -> String {
         let _ = writeln!(page, "| {} | `{path}` | {what} | {body} |", method.to_uppercase());
     }
     page.push_str("\n## Bodies and answers\n");
-    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
-        let Some(fields) = schema["properties"].as_object() else { continue };
+    let schemas = &document["components"]["schemas"];
+    for (name, schema) in schemas.as_object().unwrap() {
+        let fields = fields_of(schemas, schema);
+        if fields.is_empty() {
+            let told = ["type", "enum", "oneOf"].iter().any(|word| !schema[word].is_null());
+            assert!(told, "{name} is nothing that this page can tell: {schema}");
+            continue;
+        }
         let _ = writeln!(
             page,
             "\n### {name}\n\n{}\n\n| field | type | what |\n|---|---|---|",
-            line(&schema["description"])
+            line(description(schema))
         );
         for (field, schema) in fields {
             let _ = writeln!(page, "| `{field}` | {} | {} |", kind(schema), line(&schema["description"]));
