@@ -19,6 +19,7 @@ use trunkd::store::{Page, Snapshot, Store};
 use crate::api::{Caller, admin_token, with_json};
 use crate::command::{Running, api_of};
 use crate::daemon::get_at;
+use crate::event_crashes::of_events;
 use crate::kamailio_fake::Fake;
 use crate::ring::module;
 use crate::support::{Site, until};
@@ -236,7 +237,6 @@ async fn die_at(template: &Template, point: &'static str, hit: u32, is_new: bool
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_is_wholly_there_or_not_at_all_wherever_trunkd_dies() {
     let template = Template::new();
-    let of_events = |name: &&str| name.starts_with("ingest.");
     let points: Vec<&str> = trunkd::crash::POINTS.iter().copied().filter(|name| !of_events(name)).collect();
     let committed = points.iter().position(|name| *name == "write.committed").unwrap();
     for (index, point) in points.into_iter().enumerate() {

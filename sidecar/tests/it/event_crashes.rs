@@ -15,6 +15,11 @@ use crate::receiver::{Answer, Received, Receiver};
 use crate::ring::{module, push_whole_call_of};
 use crate::support::{Site, trunk_with_webhook, until};
 
+/// Whether trunkd comes to a point when calls are told, and at no write.
+pub(crate) fn of_events(point: &str) -> bool {
+    point.starts_with("ingest.") || point.starts_with("delivery.")
+}
+
 /// Deaths at each point.
 const DEATHS: u32 = 20;
 
@@ -28,8 +33,7 @@ async fn a_call_is_there_once_and_whole_wherever_trunkd_dies() {
     // Of today: older calls than the log keeps would be gone before they are counted.
     let start = u64::try_from(SystemClock.now_ms()).unwrap();
     let mut calls: Vec<Uuid> = Vec::new();
-    let of_events = |name: &&&str| name.starts_with("ingest.") || name.starts_with("delivery.");
-    let points: Vec<_> = trunkd::crash::POINTS.iter().filter(of_events).collect();
+    let points: Vec<_> = trunkd::crash::POINTS.iter().filter(|name| of_events(name)).collect();
     assert_eq!(points.len(), 9);
     let mut deaths = 0;
     for (point, death) in points.iter().flat_map(|point| (0..DEATHS).map(move |death| (point, death))) {
