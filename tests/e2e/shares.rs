@@ -51,7 +51,7 @@ fn ten_thousand_calls_are_shared_by_weight() {
 #[test]
 fn a_gateway_that_dies_in_the_middle_takes_no_call_with_it_and_a_publish_does_not_revive_it() {
     // The one that dies must be given up before the callers' patience ends, the living one never.
-    let options = Options::new().map(|options| options.define("GATEWAY_SILENT_MS=2000"));
+    let options = roomy().map(|options| options.define("GATEWAY_SILENT_MS=2000"));
     stack::test(options, |stack| {
         let living = Busy::open(ports::free()?)?;
         let mut dying = Some(Busy::open(ports::free()?)?);
