@@ -1,12 +1,10 @@
 //! A full disk under the events: calls are judged as before, ring and spill file hold what happens to them, the alarm is
 //! raised, and once there is space every event is written down and told, each once.
 
-use std::collections::BTreeSet;
-
 use uuid::Uuid;
 
 use crate::daemon::get_at;
-use crate::receiver::{Answer, Received, Receiver};
+use crate::receiver::{Answer, Receiver};
 use crate::ring::{admit, module_with_spill, push_whole_call};
 use crate::support::{Site, trunk_with_webhook, until};
 use crate::trouble::{fill, on_small_disk, own_file_systems};
@@ -62,17 +60,7 @@ async fn calls_go_on_and_every_event_is_told_once_there_is_space() {
     );
 
     std::fs::remove_file(&filler).unwrap();
-    let wanted: BTreeSet<String> = pushed
-        .iter()
-        .flat_map(|call| (0..3).map(move |part| format!("evt_{}_{part}", call.simple())))
-        .collect();
-    let received = until("every event", async || {
-        let received = receiver.received();
-        (received.iter().map(Received::id).collect::<BTreeSet<_>>().len() >= wanted.len()).then_some(received)
-    })
-    .await;
-    assert_eq!(received.iter().map(|event| event.id().to_owned()).collect::<BTreeSet<_>>(), wanted);
-    assert!(received.iter().all(Received::verified));
+    receiver.all_events_of(&pushed).await;
     until("the end of the alarm", async || (daemon.state().await["ready"] == true).then_some(())).await;
     assert_eq!(daemon.metric("trunkline_ring_dropped").await, 0);
     assert_eq!(daemon.metric("trunkline_ring_waiting").await, 0);

@@ -1,7 +1,7 @@
 //! The binary killed over and over: while calls go on, every event arrives, signed, under one id; while the API is written
 //! to, what was answered is there, and what was not is there whole or not at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::api::{Caller, admin_token, with_json};
 use crate::command::{Running, api_of};
-use crate::receiver::{Answer, Received, Receiver};
+use crate::receiver::{Answer, Receiver};
 use crate::ring::{module, push_whole_call};
 use crate::support::{Site, trunk_with_webhook, until};
 
@@ -41,20 +41,9 @@ async fn no_event_is_lost_over_kills_and_none_has_two_ids() {
     }
 
     let (_running, _ready) = Running::start(&site);
-    let wanted: BTreeSet<String> = calls
-        .iter()
-        .flat_map(|call| (0..3).map(move |part| format!("evt_{}_{part}", call.simple())))
-        .collect();
-    let received = until("every event", async || {
-        let received = receiver.received();
-        let ids: BTreeSet<String> = received.iter().map(|event| event.id().to_owned()).collect();
-        (ids.len() >= wanted.len()).then_some(received)
-    })
-    .await;
-    assert!(received.iter().all(Received::verified));
-    let ids: BTreeSet<String> = received.iter().map(|event| event.id().to_owned()).collect();
-    assert_eq!(ids, wanted);
-    println!("{} events over {KILLS} kills, {} attempts more", wanted.len(), received.len() - wanted.len());
+    let received = receiver.all_events_of(&calls).await;
+    let events = 3 * calls.len();
+    println!("{events} events over {KILLS} kills, {} attempts more", received.len() - events);
 }
 
 /// Writes until its daemon is gone. What was answered goes into `done`.

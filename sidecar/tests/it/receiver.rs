@@ -1,6 +1,7 @@
 //! A webhook receiver on a port of its own, whose answer a test can change, and a check of signatures that shares no
 //! code with the product: HMAC written out from RFC 2104.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -14,8 +15,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
-use crate::support::SECRET;
+use crate::support::{SECRET, until};
 
 /// What came.
 #[derive(Clone, Debug)]
@@ -108,6 +110,24 @@ impl Receiver {
 
     pub(crate) fn answer(&self, answer: Answer) {
         self.shared.0.lock().unwrap().1 = answer;
+    }
+
+    /// Waits until the three events of each of these calls have come, signed and under the ids that they must have and no other; all
+    /// that was received, repetitions included.
+    pub(crate) async fn all_events_of(&self, calls: &[Uuid]) -> Vec<Received> {
+        let of = |call: &Uuid| (0..3).map(|part| format!("evt_{}_{part}", call.simple())).collect::<Vec<_>>();
+        let wanted: BTreeSet<String> = calls.iter().flat_map(of).collect();
+        let ids = |received: &[Received]| -> BTreeSet<String> {
+            received.iter().map(|event| event.id().to_owned()).collect()
+        };
+        let received = until("every event", async || {
+            let received = self.received();
+            (ids(&received).len() >= wanted.len()).then_some(received)
+        })
+        .await;
+        assert!(received.iter().all(Received::verified));
+        assert_eq!(ids(&received), wanted);
+        received
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
