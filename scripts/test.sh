@@ -27,8 +27,9 @@ phase_crashes() {
 phase_panics() { cargo test -p trunk-kamailio --features panic-points --test kamailio; }
 
 # The end-to-end tests run the released binaries, and beside them a module that panics on request, which is built into a
-# directory of its own so that nobody takes it for the released one.
+# directory of its own so that nobody takes it for the released one. Of the callers one is a phone that only they need.
 phase_e2e() {
+    scripts/deps.sh phone
     scripts/build.sh
     cargo build --profile module -p trunk-kamailio --features panic-points --target-dir "$target/panic-points"
     cargo test -p e2e

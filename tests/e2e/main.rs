@@ -19,6 +19,7 @@ mod menu;
 mod overload;
 mod panics;
 mod passwords;
+mod phone;
 mod reload;
 mod scenarios;
 mod secrets;

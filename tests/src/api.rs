@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::stack::Stack;
-use crate::{artifacts, http};
+use crate::{artifacts, http, wait};
 
 /// A token and where it is good.
 #[derive(Clone, Debug)]
@@ -58,6 +58,18 @@ impl Api {
         let (status, answer) = self.send(method, path, (!body.is_null()).then_some(body))?;
         ensure!((200..300).contains(&status), "{method} {path}: {status} {answer}");
         Ok(answer)
+    }
+
+    /// The call log's row of a call, as soon as it is over; by its SIP Call-ID.
+    ///
+    /// # Errors
+    /// It never is, or has more rows than one.
+    pub fn ended_call(&self, sip_call_id: &str) -> Result<Value> {
+        wait::until(&format!("the end of {sip_call_id} in the call log"), || {
+            let (status, calls) = self.send("GET", &format!("/v1/calls?sipCallId={sip_call_id}"), None)?;
+            ensure!(status == 200 && calls["meta"]["total"].as_u64() <= Some(1), "{status} {calls}");
+            Ok(Some(calls["objects"][0].clone()).filter(|call| call["status"].is_string()))
+        })
     }
 
     /// Runs `trunkctl` with this token.

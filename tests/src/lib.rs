@@ -20,6 +20,7 @@ pub mod kamailio;
 pub mod made_up;
 pub mod mutant;
 pub mod nudge;
+pub mod phone;
 pub mod ports;
 pub mod raw;
 pub mod receiver;
