@@ -14,8 +14,9 @@ fn roomy() -> Result<Options> {
 const CALLS: u32 = 10_000;
 const UNDER_WAY: u32 = 16;
 const WEIGHTS: [u16; 3] = [10, 20, 70];
-/// Of chi-square with two degrees of freedom, what chance exceeds once in ten thousand runs: a test must not fail by chance.
-const CHI_SQUARE: f64 = 18.42;
+/// How unlikely a share may be. Each worker draws from a seed of the kernel's, so chance alone goes beyond p = 0.01 in one run of a hundred, and a test
+/// must not fail by chance. That bound is held where the seed is fixed, over a hundred times ten thousand calls, by the tests of the core.
+const UNLIKELY: f64 = 1e-4;
 
 #[test]
 fn ten_thousand_calls_are_shared_by_weight() {
@@ -42,8 +43,10 @@ fn ten_thousand_calls_are_shared_by_weight() {
             );
             chi_square += (got - expected).powi(2) / expected;
         }
-        println!("chi-square {chi_square:.2}");
-        ensure!(chi_square < CHI_SQUARE, "chi-square {chi_square}");
+        // With two degrees of freedom the tail is this simple.
+        let chance = (-chi_square / 2.0_f64).exp();
+        println!("chi-square {chi_square:.2}, p = {chance:.4}");
+        ensure!(chance > UNLIKELY, "chi-square {chi_square}, p = {chance}");
         Ok(())
     });
 }
