@@ -12,7 +12,7 @@ mod spill;
 
 pub use codec::{
     Answered, Body, BodyOut, DecodeError, EndCause, Ended, EndedOut, Event, EventOut, Initiated,
-    InitiatedOut, MAX_EVENT_TEXT, Party,
+    InitiatedOut, MAX_EVENT_TEXT, NO_MEDIA, Party,
 };
 pub use file::{Consumer, Record};
 pub use ring::Pushed;

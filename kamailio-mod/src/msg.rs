@@ -7,7 +7,10 @@ use core::marker::PhantomData;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ptr::NonNull;
 
+use trunk_admission::events::NO_MEDIA;
+
 use crate::kstr::KStr;
+use crate::reason_header;
 use crate::sys;
 use crate::uri::Uri;
 
@@ -177,14 +180,21 @@ impl<'a> SipMsg<'a> {
         })
     }
 
-    /// `cause` of the first `Reason: Q.850` header (RFC 3326), 1 to 127; 0 when there is none.
+    /// `cause` of the first `Reason: Q.850` header (RFC 3326), 1 to 127; 0 when there is none, and
+    /// [`NO_MEDIA`] when any of them says that media had stopped.
     pub(crate) fn q850(&self) -> u16 {
         // SAFETY: Kamailio's parser on Kamailio's message, to its end.
         if unsafe { sys::parse_headers(self.as_ptr(), !0, 0) } < 0 {
             return 0;
         }
-        let mut reasons = self.headers().filter(|header| header.type_ == sys::HDR_REASON_T);
-        reasons.find_map(|header| crate::reason_header::q850(self.text(&header.body).bytes())).unwrap_or(0)
+        let reasons = || {
+            let reasons = self.headers().filter(|header| header.type_ == sys::HDR_REASON_T);
+            reasons.map(|header| self.text(&header.body).bytes())
+        };
+        if reasons().any(reason_header::no_media) {
+            return NO_MEDIA;
+        }
+        reasons().find_map(reason_header::q850).unwrap_or(0)
     }
 
     /// Replaces the Request-URI. `false` when Kamailio has no memory for it.

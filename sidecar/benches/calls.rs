@@ -83,6 +83,7 @@ fn records(index: usize, random: &mut StdRng) -> [CallRecord; 3] {
     let ended = Ended {
         sip_code: 200,
         q850: Some(16),
+        no_media: false,
         by: Party::Caller,
         cause: EndCause::Bye,
         start_ms: Some(start_ms),

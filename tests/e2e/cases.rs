@@ -12,7 +12,38 @@ fn options() -> Result<Options> {
 }
 
 /// Folders of `tests/cases`: one that is not read would not be missed otherwise.
-const CASES: usize = 112;
+const CASES: usize = 115;
+
+/// Every status a call may end with each by a case.
+const STATUSES: [&str; 17] = [
+    "NORMAL_CLEARING",
+    "USER_BUSY",
+    "NO_ANSWER",
+    "ORIGINATOR_CANCEL",
+    "CALL_REJECTED",
+    "REJECTED",
+    "INVALID_NUMBER",
+    "UNALLOCATED_NUMBER",
+    "SERVICE_UNAVAILABLE",
+    "SERVER_ERROR",
+    "MEDIA_TIMEOUT",
+    "PROTOCOL_ERROR",
+    "NETWORK_OUT_OF_ORDER",
+    "DESTINATION_OUT_OF_ORDER",
+    "NORMAL_TEMPORARY_FAILURE",
+    "SWITCH_CONGESTION",
+    "UNKNOWN",
+];
+
+#[test]
+fn every_status_is_the_end_of_a_case() -> Result<()> {
+    let cases = cases::all()?;
+    for status in STATUSES {
+        let ends = |case: &cases::Case| case.plan.expect.webhooks.contains(&format!("hangup {status} by "));
+        ensure!(cases.iter().any(ends), "no case ends as {status}");
+    }
+    Ok(())
+}
 
 #[test]
 fn every_case_goes_as_its_folder_says() {

@@ -116,7 +116,7 @@ pub struct Answered<T> {
 pub struct Ended<T> {
     /// Final answer to the INVITE; 200 for a call that was up.
     pub sip_code: u16,
-    /// Q.850 cause from a Reason header field; 0 when there was none.
+    /// Q.850 cause from a Reason header field; 0 when there was none, [`NO_MEDIA`] when the far side said that.
     pub q850: u16,
     /// Who ended it.
     pub by: Party,
@@ -135,6 +135,10 @@ pub struct Ended<T> {
     /// Gateways tried.
     pub attempts: u8,
 }
+
+/// Instead of a Q.850 cause, which end at 127: whoever hung up heard no media any more. Q.850 has no cause for that, and a
+/// daemon that does not know this word takes it for an unknown cause.
+pub const NO_MEDIA: u16 = 128;
 
 /// Who ended a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -62,6 +62,7 @@ pub struct Initiated {
 pub struct Ended {
     pub sip_code: u16,
     pub q850: Option<u16>,
+    pub no_media: bool,
     pub by: Party,
     pub cause: EndCause,
     pub start_ms: Option<Millis>,

@@ -83,8 +83,12 @@ impl Status {
         }
     }
 
-    /// The status of a call that was admitted and is over. A known Q.850 cause wins over the SIP status.
+    /// The status of a call that was admitted and is over. A known Q.850 cause wins over the SIP status, and media that stopped wins over
+    /// both: Q.850 has no cause for it, so whoever says both means it.
     pub fn of_ending(ended: &Ended, rang: bool) -> Status {
+        if ended.no_media {
+            return Status::MediaTimeout;
+        }
         let by_cause = ended.q850.and_then(Status::of_q850);
         by_cause.unwrap_or_else(|| match (ended.cause, ended.sip_code) {
             (EndCause::Bye, _) => Status::NormalClearing,
@@ -147,6 +151,7 @@ mod tests {
         Ended {
             sip_code,
             q850,
+            no_media: false,
             by: Party::Callee,
             cause,
             start_ms: None,
@@ -218,6 +223,8 @@ mod tests {
                 "{cause:?} {code} {q850:?}"
             );
         }
+        let unheard = Ended { no_media: true, ..ended(EndCause::Bye, 200, Some(16)) };
+        assert_eq!(Status::of_ending(&unheard, true), Status::MediaTimeout);
         let never_sent = Ended { attempts: 0, ..ended(EndCause::NoRoute, 503, None) };
         assert_eq!(Status::of_ending(&never_sent, false), Status::NetworkOutOfOrder);
     }

@@ -2,7 +2,7 @@
 //!
 //! Pure. Nothing is trusted beyond what the ring's own decoder has checked.
 
-use trunk_admission::events::{Body, DecodeError, Ended, Event, Initiated};
+use trunk_admission::events::{Body, DecodeError, Ended, Event, Initiated, NO_MEDIA};
 use uuid::Uuid;
 
 use crate::call::{self, Report};
@@ -49,7 +49,8 @@ fn initiated(body: &Initiated<String>) -> call::Initiated {
 fn ended(body: &Ended<String>) -> call::Ended {
     call::Ended {
         sip_code: body.sip_code,
-        q850: (body.q850 != 0).then_some(body.q850),
+        q850: Some(body.q850).filter(|cause| (1..=127).contains(cause)),
+        no_media: body.q850 == NO_MEDIA,
         by: body.by,
         cause: body.cause,
         start_ms: time(body.start_wall_ms),

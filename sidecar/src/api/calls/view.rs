@@ -69,7 +69,8 @@ pub(super) struct CallView {
     sip_code: Option<u16>,
     /// Cause of a `Reason: Q.850` header.
     q850_cause: Option<u16>,
-    /// How it ended; null while it is up.
+    /// How it ended; null while it is up. No media passes through Trunkline: `MEDIA_TIMEOUT` is what whoever hung up said, by `Reason:
+    /// RELEASE_CAUSE` with cause 2 or 3 (3GPP TS 24.229), or with the text `MEDIA_TIMEOUT`, as FreeSWITCH does.
     status: Option<&'static str>,
     /// `caller`, `callee` or `proxy`.
     hangup_by: Option<&'static str>,

@@ -63,6 +63,7 @@ fn reports(first: u32, count: u32) -> Vec<CallRecord> {
         let ended = Ended {
             sip_code: if answer_ms.is_some() { 200 } else { *[486, 480, 404].choose(&mut random).unwrap() },
             q850: None,
+            no_media: false,
             by: Party::Caller,
             cause: if answer_ms.is_some() { EndCause::Bye } else { EndCause::Rejected },
             start_ms: Some(start_ms),

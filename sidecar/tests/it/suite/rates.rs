@@ -50,6 +50,7 @@ fn ended(number: u8, trunk: &str, answer_ms: Option<i64>) -> CallRecord {
     let ended = Ended {
         sip_code: 200,
         q850: None,
+        no_media: false,
         by: Party::Caller,
         cause: EndCause::Bye,
         start_ms: Some(1_000),
