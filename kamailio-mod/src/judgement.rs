@@ -105,9 +105,9 @@ impl Judgement {
         Some((told.sip_code(), told.sip_text()))
     }
 
-    /// `Retry-After` in whole seconds, for refusals that waiting helps against.
+    /// `Retry-After` in whole seconds, for refusals that waiting helps against: not for a rate of 0.
     pub(crate) fn retry_after(&self) -> Option<u32> {
-        self.reason.filter(|reason| is_limit(*reason))?;
+        self.reason.filter(|reason| is_limit(*reason) && self.wait_ms != u64::MAX)?;
         Some(u32::try_from(self.wait_ms.div_ceil(1000)).unwrap_or(u32::MAX).max(1))
     }
 
@@ -152,6 +152,7 @@ mod tests {
         assert_eq!(after(Some(Reason::CpsExceeded), 1), Some(1));
         assert_eq!(after(Some(Reason::CpsExceeded), 1001), Some(2));
         assert_eq!(after(Some(Reason::ConcurrencyExceeded), 0), Some(1));
+        assert_eq!(after(Some(Reason::CpsExceeded), u64::MAX), None, "never");
         assert_eq!(after(Some(Reason::SourceDenied), 5000), None);
         assert_eq!(after(None, 5000), None);
     }

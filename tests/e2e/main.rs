@@ -3,6 +3,7 @@
 //! A test must never pass because something was slow, absent or not looked at: it waits for what should be, and asserts
 //! what must not be.
 
+mod applications;
 mod bench;
 mod cases;
 mod chaos;
@@ -20,6 +21,7 @@ mod overload;
 mod panics;
 mod passwords;
 mod phone;
+mod refusals;
 mod reload;
 mod scenarios;
 mod secrets;

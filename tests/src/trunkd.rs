@@ -66,6 +66,16 @@ pub fn add_section(places: &Places, text: &str) -> Result<()> {
     fs::write(config(places), before + text).context("writing trunkd.toml")
 }
 
+/// Adds lines to the `[node]` section.
+///
+/// # Errors
+/// The configuration cannot be written.
+pub fn set_node(places: &Places, lines: &str) -> Result<()> {
+    let before = fs::read_to_string(config(places))?;
+    fs::write(config(places), before.replacen("[node]\n", &format!("[node]\n{lines}"), 1))
+        .context("writing trunkd.toml")
+}
+
 /// Gives `name` of [`ROOM`] another size; Kamailio needs the same as `SHM_…`.
 ///
 /// # Errors

@@ -35,7 +35,8 @@ fn initiated(body: &Initiated<String>) -> call::Initiated {
         reason: body.reason,
         limit: body.limit,
         count: body.count,
-        wait_ms: millis(body.wait_ms),
+        // Of a rate of 0 it is for ever: no wait helps, as if none were known.
+        wait_ms: Millis::try_from(body.wait_ms).unwrap_or(0),
         generation: millis(body.generation),
         source: (body.source, body.source_port),
         sip_call_id: body.sip_call_id.clone(),
