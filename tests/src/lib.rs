@@ -36,5 +36,6 @@ pub mod stack;
 pub mod stock;
 pub mod tls;
 pub mod toml;
+pub mod torture;
 pub mod trunkd;
 pub mod wait;

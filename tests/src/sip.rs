@@ -56,7 +56,7 @@ impl Message {
     /// The Call-ID.
     #[must_use]
     pub fn call_id(&self) -> &str {
-        self.header("call-id").unwrap_or_default()
+        self.header("call-id").or_else(|| self.header("i")).unwrap_or_default()
     }
 }
 

@@ -7,11 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::child::Child;
 use crate::kamailio::{self, Options};
 use crate::ports;
+use crate::rpc;
 use crate::site::Site;
 use crate::trunkd::{self, Places, Trunkd};
 use crate::wait;
@@ -129,6 +131,17 @@ impl Stack {
             kamailio.check()?;
         }
         Ok(())
+    }
+
+    /// The ids of Kamailio's processes, all of them: the same ones as long as none has died.
+    ///
+    /// # Errors
+    /// Kamailio does not answer.
+    pub fn processes(&self) -> Result<Vec<u64>> {
+        let list = rpc::call(&self.site.rpc, "core.ps", &[])?;
+        let ids: Vec<u64> = list.as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+        anyhow::ensure!(ids.len() > 4, "{list}");
+        Ok(ids)
     }
 
     /// Everything that Kamailio and trunkd have logged, over all their starts.
