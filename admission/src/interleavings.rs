@@ -4,6 +4,7 @@
 //! Run by `make proof`. What loom cannot show (a load that overtakes an earlier load of another thread's later store)
 //! is argued in `docs/shared-memory.md` instead.
 
+mod handover;
 mod recount;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -263,7 +264,7 @@ fn ring() {
     });
 }
 
-const MODELS: [(&str, fn()); 12] = [
+const MODELS: [(&str, fn()); 13] = [
     ("generation switch", generation_switch),
     ("rate word", rate_word),
     ("count word", count_word),
@@ -276,6 +277,7 @@ const MODELS: [(&str, fn()); 12] = [
     ("recount, a call coming", recount::coming),
     ("recount, a call going", recount::going),
     ("recount, a call passing", recount::passing),
+    ("handing over", handover::numbers),
 ];
 
 #[test]
@@ -288,7 +290,7 @@ fn every_protocol_holds_in_every_interleaving() {
 }
 
 /// Which model must notice which weakening.
-const MUTATIONS: [(Site, fn()); 15] = [
+const MUTATIONS: [(Site, fn()); 16] = [
     (Site::PairStore, generation_switch),
     (Site::PairLoad, generation_switch),
     (Site::RateSwap, rate_word),
@@ -304,6 +306,7 @@ const MUTATIONS: [(Site, fn()); 15] = [
     (Site::CommitStore, ring),
     (Site::CommitLoad, ring),
     (Site::CountLoad, recount::coming),
+    (Site::PutSwap, handover::numbers),
 ];
 
 #[test]

@@ -24,6 +24,7 @@ mod decide;
 mod error;
 pub mod events;
 pub mod explain;
+pub mod handover;
 mod hash;
 pub mod image;
 pub mod instance;

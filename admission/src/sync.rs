@@ -49,6 +49,8 @@ pub(crate) enum Site {
     CommitStore,
     /// Looking whether it is.
     CommitLoad,
+    /// A number is handed over into a word that is empty, or not at all.
+    PutSwap,
 }
 
 /// `ordering`, unless a proof has weakened this site.
