@@ -19,6 +19,7 @@
 #include "core/sr_module.h"
 #include "core/timer.h"
 #include "core/ver_defs.h"
+#include "lib/srdb1/db.h"
 #include "modules/auth/api.h"
 #include "modules/dialog/dlg_hash.h"
 #include "modules/dialog/dlg_load.h"

@@ -8,7 +8,7 @@ use crate::guard::guarded;
 use crate::params;
 use crate::sys;
 use crate::verdict::Plain;
-use crate::{admit, backlog, dialog, explain, lifecycle, pv, ready, route, rpc, screen, suspects};
+use crate::{admit, backlog, dialog, explain, lifecycle, pv, ready, route, rows, rpc, screen, suspects};
 
 /// A table that Kamailio only reads. Raw pointers inside point to statics of ours.
 #[repr(transparent)]
@@ -255,7 +255,10 @@ pub(crate) unsafe extern "C" fn script_done(msg: *mut sys::sip_msg, _: c_uint, _
 
 /// Registered in `mod_init` with the core's timer.
 pub(crate) unsafe extern "C" fn every_second(_: c_uint, _: *mut c_void) {
-    guarded("every_second", backlog::look);
+    guarded("every_second", || {
+        backlog::look();
+        rows::every_second();
+    });
 }
 
 /// Registered in `mod_init` for every new dialog.

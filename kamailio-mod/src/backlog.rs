@@ -21,10 +21,32 @@ pub(crate) fn register() -> bool {
     unsafe { sys::register_timer(Some(abi::every_second), core::ptr::null_mut(), 1) >= 0 }
 }
 
+/// Looks after which the sockets are looked for anew: listeners are there from the start.
+const STALE: u32 = 60;
+
+/// The sockets of this process that are looked at.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    files: Vec<c_int>,
+    looks: u32,
+}
+
+impl Sockets {
+    fn fullest(&mut self) -> u32 {
+        if self.looks.is_multiple_of(STALE) {
+            self.files = (0..MOST).filter(|file| fill_percent(*file).is_some()).collect();
+        }
+        self.looks = self.looks.wrapping_add(1);
+        self.files.iter().filter_map(|file| fill_percent(*file)).max().unwrap_or(0)
+    }
+}
+
 /// One look.
 pub(crate) fn look() {
-    let fullest = (0..MOST).filter_map(fill_percent).max().unwrap_or(0);
-    process::with(|process| process.instance.live().note_backlog(fullest));
+    process::with(|process| {
+        let fullest = process.sockets.fullest();
+        process.instance.live().note_backlog(fullest);
+    });
 }
 
 /// How full the receive buffer of an IPv4 or IPv6 datagram socket is, bound or not; `None` for every other file.

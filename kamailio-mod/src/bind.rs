@@ -7,6 +7,7 @@ use core::ffi::{CStr, c_int, c_void};
 use core::mem::{MaybeUninit, transmute};
 use core::ptr::NonNull;
 
+use crate::kstr::KStr;
 use crate::sys;
 
 /// The functions of the modules we lean on.
@@ -61,6 +62,19 @@ pub(crate) fn dialog_parameter(name: &CStr) -> Option<c_int> {
         unsafe { sys::find_param_export(module.as_ptr(), name.as_ptr().cast_mut(), wanted, &raw mut kind) };
     // SAFETY: null, or the module's own variable of the kind that was asked for.
     unsafe { cell.cast::<c_int>().as_ref() }.copied()
+}
+
+/// A text among the dialog module's parameters; `None` when there is none of this name, or it is empty.
+pub(crate) fn dialog_text(name: &CStr) -> Option<&'static [u8]> {
+    let module = dialog_module()?;
+    let (mut kind, wanted) = (0, sys::PARAM_STR);
+    // SAFETY: looks the name up in the module's own list.
+    let cell =
+        unsafe { sys::find_param_export(module.as_ptr(), name.as_ptr().cast_mut(), wanted, &raw mut kind) };
+    // SAFETY: null, or the module's own variable of the kind that was asked for, set before any `mod_init` and kept for good.
+    let text = unsafe { cell.cast::<sys::str_>().as_ref() }?;
+    // SAFETY: as above.
+    Some(unsafe { KStr::new(text) }.bytes()).filter(|text| !text.is_empty())
 }
 
 fn dialog_module() -> Option<NonNull<sys::sr_module>> {

@@ -30,8 +30,8 @@ use crate::kstr::KStr;
 use crate::log::{self, Kind, Level};
 use crate::msg::SipMsg;
 use crate::process::{self, Process};
-use crate::tie::{read_saved, save, tie};
-use crate::{abi, admit, ready, sys};
+use crate::tie::{read_saved, save, tie, watch};
+use crate::{abi, admit, ready, rows, sys};
 
 /// What we want to hear of each dialog of ours.
 pub(crate) const EVENTS: u32 = sys::DLGCB_EARLY
@@ -74,13 +74,21 @@ pub(crate) fn created(dialog: *mut sys::dlg_cell, params: *mut sys::dlg_cb_param
         // Without callbacks nobody would hear of the call's end: it stays unbound, and `trunk_route()` refuses it.
         process.judgement.bound = tie(process, dialog, slot);
         save(process, dialog, slot, cseq);
+        // Not written before the answer, with the dialog itself: a restart could not take a call on that rings.
+        // SAFETY: dialog hands over a live cell that it has just made; nobody writes an unconfirmed one.
+        if let Some(cell) = unsafe { dialog.as_mut() } {
+            cell.dflags &= !sys::DLG_FLAG_CHANGED_VARS;
+        }
     });
 }
 
 /// `LOADED`: takes a call of before the restart into this epoch, whatever the limits say now.
 pub(crate) fn loaded(dialog: *mut sys::dlg_cell) {
     process::with(|process| {
-        let Some(saved) = read_saved(process, dialog) else { return };
+        let Some(saved) = read_saved(process, dialog) else {
+            watch(process, dialog);
+            return;
+        };
         // SAFETY: dialog hands over a live cell.
         let Some(cell) = (unsafe { dialog.as_ref() }) else { return };
         // SAFETY: a string of the cell.
@@ -90,6 +98,7 @@ pub(crate) fn loaded(dialog: *mut sys::dlg_cell) {
         let key = process.instance.call_key(call_id.bytes(), caller_tag.bytes(), saved.cseq);
         if process.instance.has_ended(&saved.call, key, saved.origin) {
             // Its slot and its story are over: it is neither counted nor told again. The keep-alive will find both ends gone.
+            watch(process, dialog);
             log::line(
                 Level::Notice,
                 &ENDED,
@@ -98,6 +107,7 @@ pub(crate) fn loaded(dialog: *mut sys::dlg_cell) {
             return;
         }
         let Some(slot) = process.instance.adopt(&saved.call, key) else {
+            watch(process, dialog);
             log::line(
                 Level::Error,
                 &UNTIED,
@@ -117,6 +127,11 @@ pub(crate) fn loaded(dialog: *mut sys::dlg_cell) {
 
 /// One of [`EVENTS`].
 pub(crate) fn event(dialog: *mut sys::dlg_cell, event: i32, params: *mut sys::dlg_cb_params) {
+    // SAFETY: reads a flag of the core.
+    let stopping = unsafe { sys::destroy_modules_phase() } != 0;
+    if event as u32 == sys::DLGCB_DESTROY && !stopping {
+        process::with(|process| rows::leave(process, dialog));
+    }
     // SAFETY: dialog hands over a live cell.
     let Some(cell) = (unsafe { dialog.as_ref() }) else { return };
     // SAFETY: and the parameters of this call.
@@ -163,8 +178,6 @@ pub(crate) fn event(dialog: *mut sys::dlg_cell, event: i32, params: *mut sys::dl
             ending::end(process, slot, how);
         }
         sys::DLGCB_DESTROY => {
-            // SAFETY: reads a flag of the core.
-            let stopping = unsafe { sys::destroy_modules_phase() } != 0;
             if let Some(cause) = destroyed(cell.state, stopping) {
                 ending::end(process, slot, How { sip_code: 0, q850: 0, by: Party::Proxy, cause });
             }

@@ -18,7 +18,7 @@ macro_rules! absent {
 }
 
 absent! {
-    check_dig_cred destroy_modules_phase find_export find_module_by_name find_param_export parse_credentials parse_from_header parse_headers
+    check_dig_cred destroy_modules_phase find_export find_mod_export find_module_by_name find_param_export parse_credentials parse_from_header parse_headers
     parse_uri pv_get_null pv_get_sintval pv_get_strval register_script_cb register_timer rewrite_uri set_dst_uri sr_kemi_modules_add
 }
 

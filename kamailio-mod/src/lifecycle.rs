@@ -11,6 +11,7 @@ use std::os::unix::fs::chown;
 
 use trunk_admission::instance::{Freshness, Instance, Options};
 
+use crate::backlog::Sockets;
 use crate::bind::Binds;
 use crate::brake::Rates;
 use crate::digest::Algorithm;
@@ -18,6 +19,7 @@ use crate::judgement::Judgement;
 use crate::log::{Level, once};
 use crate::params::{FailMode, Params};
 use crate::process::{self, Process};
+use crate::rows::Rows;
 use crate::verdict::Start;
 use crate::{abi, backlog, dialog, guard, sys};
 
@@ -66,7 +68,23 @@ pub(crate) fn mod_init() -> Start {
         once(Level::Warn, format_args!("{text}"));
     }
     let rates = Rates::new(params.brakes);
-    let process = Process { instance, binds, digest, rates, judgement: Judgement::NONE, ready: None };
+    let rows = match Rows::find() {
+        Ok(rows) => rows,
+        Err(problem) => {
+            once(Level::Error, format_args!("{problem}"));
+            return Start::Refuse;
+        }
+    };
+    let process = Process {
+        instance,
+        binds,
+        digest,
+        rates,
+        rows,
+        sockets: Sockets::default(),
+        judgement: Judgement::NONE,
+        ready: None,
+    };
     process::install(process, params.fail_mode == FailMode::Open);
     Start::Good
 }

@@ -9,11 +9,13 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use trunk_admission::instance::Instance;
 
+use crate::backlog::Sockets;
 use crate::bind::Binds;
 use crate::brake::Rates;
 use crate::digest::Algorithm;
 use crate::judgement::Judgement;
 use crate::ready::LastReady;
+use crate::rows::Rows;
 use crate::sys;
 
 /// Everything of one process.
@@ -26,6 +28,10 @@ pub(crate) struct Process {
     pub(crate) digest: Option<(sys::auth_api_s, Algorithm)>,
     /// What strangers may do.
     pub(crate) rates: Rates,
+    /// Where the rows of dialogs that are over go; `None` when dialog deletes them itself.
+    pub(crate) rows: Option<Rows>,
+    /// Whose receive buffers the timer process looks at.
+    pub(crate) sockets: Sockets,
     /// What was decided about the message in hand, for `$trunk(...)`, `trunk_route()` and the dialog.
     pub(crate) judgement: Judgement,
     /// The answer that tm is about to send, for the dialog callback that follows it.

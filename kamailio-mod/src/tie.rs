@@ -27,6 +27,16 @@ pub(crate) fn tie(process: &Process, dialog: *mut sys::dlg_cell, slot: SlotRef) 
     tied
 }
 
+/// Registers for the end of a dialog that is no call of ours: its row has to go all the same.
+pub(crate) fn watch(process: &Process, dialog: *mut sys::dlg_cell) {
+    let Some(register) = process.binds.dialog.register_dlgcb else { return };
+    let (events, none) = (sys::DLGCB_DESTROY as i32, core::ptr::null_mut());
+    // SAFETY: as above; without a parameter there is no slot.
+    if unsafe { register(dialog, events, Some(abi::dialog_event), none, None) } < 0 {
+        log::line(Level::Error, &UNTIED, format_args!("dialog took no callback: out of shared memory?"));
+    }
+}
+
 /// Writes the call into the dialog's variable.
 pub(crate) fn save(process: &Process, dialog: *mut sys::dlg_cell, slot: SlotRef, cseq: u32) {
     let origin = process.instance.live().origin();

@@ -58,7 +58,7 @@ fn a_call_whose_ends_have_died_is_ended_by_the_keepalive() {
     });
 }
 
-/// Kamailio may fail to delete a row (see DIALOG_DB in kamailio.cfg). After a restart that call is up again, for Kamailio.
+/// A row may still be there when Kamailio is killed (see DIALOG_DB in kamailio.cfg). After a restart that call is up again, for Kamailio.
 #[test]
 fn a_call_that_comes_back_from_the_dead_is_told_once_and_ends() {
     stack::test(options(), |stack| {

@@ -8,6 +8,7 @@ mod bench;
 mod cases;
 mod chaos;
 mod control;
+mod dialog_rows;
 mod endings;
 mod fail_modes;
 mod flood;

@@ -1,0 +1,154 @@
+//! The rows of dialogs that are over: handed to Kamailio's timer process, which alone then writes the database of dialogs.
+//!
+//! By itself dialog writes new calls there from its timer process, and deletes a row in the very worker that handled the BYE. SQLite
+//! takes one writer at a time and Kamailio's driver waits for none: deletes get lost, and the calls come back at the next start.
+//! Here a dialog that goes is marked as never written, so that dialog deletes nothing (`remove_dialog_from_db`, dlg_db_handler.c), and its
+//! number is left in shared memory. Once a second the timer process deletes those rows and ends the transaction in which dialog has
+//! written since; so no worker ever waits for a file, and nobody finds it locked.
+//!
+//! It must never run a statement anywhere else, and never lose a number: without room, dialog deletes the row as it always did.
+
+use core::fmt::Write as _;
+use core::ptr;
+use core::sync::atomic::AtomicU64;
+
+use trunk_admission::handover::Handover;
+
+use crate::dialog_db::{DialogDb, Place, Table};
+use crate::log::{self, Kind, Level};
+use crate::process::{self, Process};
+use crate::sys;
+
+/// Numbers that may wait for the next second.
+const WAITING: usize = 32_768;
+/// Rows that are deleted by one statement.
+const AT_ONCE: usize = 256;
+
+static UNWRITTEN: Kind = Kind::new();
+
+/// Of one process; the words are shared by all.
+pub(crate) struct Rows {
+    place: Place,
+    words: &'static [AtomicU64],
+    /// The timer process alone has more than this.
+    writer: Writer,
+}
+
+enum Writer {
+    /// This process has written nothing so far.
+    None,
+    /// The connection; whether a transaction is open; what still has to be deleted.
+    Open { db: DialogDb, begun: bool, over: Vec<u64> },
+    /// The database cannot be had.
+    Broken,
+}
+
+impl Rows {
+    /// Memory for the numbers; `None` when dialog keeps its calls in no file of this kind. Before the fork.
+    pub(crate) fn find() -> Result<Option<Rows>, String> {
+        let Some(place) = Place::find() else { return Ok(None) };
+        let bytes = (WAITING + 1) * size_of::<AtomicU64>();
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: new memory, of nobody else's.
+        let start = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
+        if start == libc::MAP_FAILED {
+            let error = std::io::Error::last_os_error();
+            return Err(format!("no {bytes} bytes for the dialogs that are over: {error}"));
+        }
+        // SAFETY: so many zeroed words, aligned to a page, mapped for as long as the process lives, and touched as atomic words only.
+        let words = unsafe { core::slice::from_raw_parts(start.cast::<AtomicU64>(), WAITING + 1) };
+        Ok(Some(Rows { place, words, writer: Writer::None }))
+    }
+
+    fn handover(&self) -> Option<Handover<'static>> {
+        let (hint, words) = self.words.split_first()?;
+        Some(Handover::new(words, hint))
+    }
+
+    /// What the timer process does each second.
+    fn write(&mut self) {
+        let handover = self.handover();
+        if matches!(self.writer, Writer::None) {
+            self.writer = match DialogDb::open(&self.place) {
+                Ok(db) => Writer::Open { db, begun: false, over: Vec::new() },
+                Err(problem) => {
+                    let text = format_args!(
+                        "the database of dialogs: {problem}; dialogs that are over are deleted by the workers"
+                    );
+                    log::once(Level::Error, text);
+                    Writer::Broken
+                }
+            };
+        }
+        let Writer::Open { db, begun, over } = &mut self.writer else { return };
+        // What could not be deleted so far goes first; meanwhile the words fill up, and then dialog deletes rows again.
+        if over.len() < WAITING
+            && let Some(handover) = handover
+        {
+            handover.take(|number| over.push(number));
+        }
+        while !over.is_empty() {
+            let some = &over[over.len().saturating_sub(AT_ONCE)..];
+            if !self.place.tables.iter().all(|table| db.run(&deleting(table, some))) {
+                let text =
+                    format_args!("{} dialogs that are over are still in the database of dialogs", over.len());
+                log::line(Level::Error, &UNWRITTEN, text);
+                break;
+            }
+            over.truncate(over.len() - some.len());
+        }
+        let ended = !*begun || db.run("COMMIT");
+        *begun = db.run("BEGIN");
+        if !ended && *begun {
+            let text = "what was written of the dialogs in the last second is lost: a restart will not know those calls";
+            log::line(Level::Error, &UNWRITTEN, format_args!("{text}"));
+        } else if !ended {
+            // It was not the transaction that failed, only its end: it goes on.
+            *begun = true;
+        }
+    }
+}
+
+/// Deletes the rows of these dialogs.
+fn deleting(table: &Table, dialogs: &[u64]) -> String {
+    let Table { name, entry, id } = table;
+    let mut text = format!("DELETE FROM {name} WHERE ({entry}, {id}) IN (VALUES ");
+    for (place, dialog) in dialogs.iter().enumerate() {
+        let comma = if place == 0 { "" } else { ", " };
+        // Never fails: it writes to memory.
+        let _ = write!(text, "{comma}({}, {})", dialog >> 32, dialog & u64::from(u32::MAX));
+    }
+    text.push(')');
+    text
+}
+
+/// `DESTROY`: leaves the dialog's row to the timer process.
+pub(crate) fn leave(process: &Process, dialog: *mut sys::dlg_cell) {
+    let Some(handover) = process.rows.as_ref().and_then(Rows::handover) else { return };
+    // SAFETY: dialog hands over a cell that it is about to free, under its lock: nobody else has it.
+    let Some(cell) = (unsafe { dialog.as_mut() }) else { return };
+    let unwritten = sys::DLG_FLAG_NEW;
+    if cell.dflags & unwritten == 0 && handover.put(u64::from(cell.h_entry) << 32 | u64::from(cell.h_id)) {
+        cell.dflags |= unwritten;
+    }
+}
+
+/// Once a second, in Kamailio's timer process, where dialog writes too.
+pub(crate) fn every_second() {
+    process::with(|process| process.rows.as_mut().map(Rows::write));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_statement_names_every_dialog() {
+        let table = Table { name: "dialog", entry: "hash_entry", id: "hash_id" };
+        let dialogs = [1 << 32 | 2, u64::from(u32::MAX) << 32 | 7];
+        assert_eq!(
+            deleting(&table, &dialogs),
+            "DELETE FROM dialog WHERE (hash_entry, hash_id) IN (VALUES (1, 2), (4294967295, 7))"
+        );
+    }
+}
