@@ -3,7 +3,6 @@
 
 use std::env;
 use std::net::TcpListener;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +12,7 @@ use e2e::receiver::Receiver;
 use e2e::sipp::{Plan, Sipp};
 use e2e::stack::{self, Stack};
 use e2e::toml::Trunk;
-use e2e::{sip, wait};
+use e2e::{child, sip, wait};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -89,24 +88,16 @@ fn calls_go_on_while_trunkd_stands_still() {
     });
 }
 
-/// Lets no file of a process grow beyond what is said.
-fn limit_files(process: Pid, bytes: &str) -> Result<()> {
-    let done =
-        Command::new("prlimit").arg(format!("--pid={process}")).arg(format!("--fsize={bytes}:")).status()?;
-    ensure!(done.success(), "prlimit refuses");
-    Ok(())
-}
-
 #[test]
 fn calls_go_on_while_nothing_can_be_written() {
     stack::test(Options::new(), |stack| {
         let scene = Scene::start(stack)?;
-        limit_files(trunkd(stack)?, "0")?;
+        child::limit_files(trunkd(stack)?, "0")?;
         let ids = scene.calls(stack, "unwritten")?;
         let failed = stack.site.metric("trunkline_store_errors_total")?;
         ensure!(failed > 0.0, "nothing was in the way");
         ensure!(scene.receiver.count() == 0, "what is not written down is not told");
-        limit_files(trunkd(stack)?, "unlimited")?;
+        child::limit_files(trunkd(stack)?, "unlimited")?;
         scene.all_told(&ids)
     });
 }

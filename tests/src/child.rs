@@ -26,6 +26,19 @@ pub struct Child {
     ended: Option<ExitStatus>,
 }
 
+/// Lets no file of a process grow beyond so many bytes, or `unlimited`: a disk that is full, for one process.
+///
+/// # Errors
+/// prlimit refuses.
+pub fn limit_files(process: Pid, bytes: &str) -> Result<()> {
+    let done =
+        Command::new("prlimit").arg(format!("--pid={process}")).arg(format!("--fsize={bytes}:")).status()?;
+    if !done.success() {
+        bail!("prlimit refuses {bytes} for {process}");
+    }
+    Ok(())
+}
+
 impl Child {
     /// Starts `program` with `arguments`; what it prints goes to the end of `log`.
     ///

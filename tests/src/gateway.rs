@@ -105,6 +105,14 @@ impl Gateway {
         nudge::send(self.address, call_id)
     }
 
+    /// Ends it; its log stays.
+    ///
+    /// # Errors
+    /// It cannot be ended.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()
+    }
+
     /// Whether it is still up.
     ///
     /// # Errors

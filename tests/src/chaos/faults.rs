@@ -17,14 +17,21 @@ use super::ground::Ground;
 use super::plan::Fault;
 use super::sabotage;
 use crate::api::Api;
+use crate::gateway::Gateway;
 use crate::raw::{Agent, Request};
-use crate::wait;
+use crate::{child, wait};
 
 /// Does it, and undoes it.
 ///
 /// # Errors
 /// Something does not come back.
-pub fn inflict(ground: &mut Ground, dice: &mut Dice, fault: Fault, findings: &mut Findings) -> Result<()> {
+pub fn inflict(
+    ground: &mut Ground,
+    failing: &mut Gateway,
+    dice: &mut Dice,
+    fault: Fault,
+    findings: &mut Findings,
+) -> Result<()> {
     match fault {
         Fault::KillTrunkd(away) => {
             ground.stack.kill_trunkd()?;
@@ -49,6 +56,13 @@ pub fn inflict(ground: &mut Ground, dice: &mut Dice, fault: Fault, findings: &mu
             ground.receiver.answer_with(204);
             Ok(())
         }
+        Fault::DiskFull(for_so_long) => {
+            let trunkd = ground.stack.trunkd.as_ref().context("trunkd is not up")?.child.pid();
+            child::limit_files(trunkd, "0")?;
+            thread::sleep(for_so_long);
+            child::limit_files(trunkd, "unlimited")
+        }
+        Fault::KillGateway => failing.kill(),
         Fault::Writes(count) => writes(ground, dice, count, findings),
         Fault::BadFile => bad_file(ground),
         Fault::Garbage(datagrams) => garbage(ground, dice, datagrams),

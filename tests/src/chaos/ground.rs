@@ -55,6 +55,8 @@ pub struct Ground {
 #[derive(Debug)]
 pub struct Gateways {
     all: Vec<Gateway>,
+    /// Fails every call.
+    pub failing: Gateway,
     /// Of the paced trunk.
     pub paced: Busy,
 }
@@ -66,7 +68,7 @@ impl Gateways {
     /// A log cannot be read.
     pub fn invited(&self) -> Result<BTreeSet<String>> {
         let mut ids = BTreeSet::new();
-        for gateway in &self.all {
+        for gateway in self.all.iter().chain([&self.failing]) {
             let messages = gateway.messages()?;
             let invites = messages.iter().filter(|m| !m.sent && m.code().is_none() && m.method() == "INVITE");
             ids.extend(invites.map(|m| m.call_id().to_owned()));
@@ -112,6 +114,7 @@ impl Ground {
         let answering = play("answering", "call")?;
         let (busy, failing, ringing) =
             (play("busy", "busy")?, play("failing", "unavailable")?, play("ringing", "cancel")?);
+        let agreeing = play("agreeing", "reinvite")?;
         let paced = Busy::start()?;
         let listed = |sort: Sort| self.trunk(&id(sort)).source("127.0.0.1");
         let locked = |sort: Sort| {
@@ -128,6 +131,8 @@ impl Ground {
             to(listed(Sort::Cancel), &ringing),
             to(listed(Sort::Narrow).limits(NARROW as u32, "1000"), &answering),
             to(listed(Sort::Vanishing), &answering),
+            to(listed(Sort::Reinvite), &agreeing),
+            to(listed(Sort::LateAck), &answering),
             // Without webhooks: what it lets through is seen on the wire, and nobody checks who was told of its refusals.
             Trunk::new("paced")
                 .limits(1000, &PACED.0.to_string())
@@ -136,7 +141,7 @@ impl Ground {
                 .gateway(&format!("sip:{}", paced.address), 1),
         ];
         self.stack.site.apply(&trunks)?;
-        Ok(Gateways { all: vec![answering, busy, failing, ringing], paced })
+        Ok(Gateways { all: vec![answering, busy, ringing, agreeing], failing, paced })
     }
 
     fn trunk(&self, id: &str) -> Trunk {

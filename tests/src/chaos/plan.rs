@@ -30,10 +30,14 @@ pub enum Sort {
     Narrow,
     /// The caller dies: no ACK, no BYE, whatever it was at.
     Vanishing,
+    /// Both ends agree anew in the middle of the call.
+    Reinvite,
+    /// The caller's first ACKs are lost.
+    LateAck,
 }
 
 /// All sorts.
-pub const SORTS: [Sort; 10] = [
+pub const SORTS: [Sort; 12] = [
     Sort::Answered,
     Sort::Password,
     Sort::WrongPassword,
@@ -44,6 +48,8 @@ pub const SORTS: [Sort; 10] = [
     Sort::Cancel,
     Sort::Narrow,
     Sort::Vanishing,
+    Sort::Reinvite,
+    Sort::LateAck,
 ];
 
 /// Calls to be placed.
@@ -72,6 +78,10 @@ pub enum Fault {
     StopKamailio(Duration),
     /// The receiver of webhooks answers 500 for so long.
     ReceiverFails(Duration),
+    /// Nothing that trunkd writes reaches its files for so long.
+    DiskFull(Duration),
+    /// A gateway that failed whatever came is dead for the rest of the round.
+    KillGateway,
     /// So many writes through the API, one refused write among them.
     Writes(u32),
     /// A trunk file with a mistake, and SIGHUP; the mistake is taken back.
@@ -157,7 +167,7 @@ fn ms(number: u32) -> Duration {
 }
 
 fn fault(dice: &mut Dice) -> Fault {
-    match dice.of(0..12) {
+    match dice.of(0..14) {
         0..2 => Fault::KillTrunkd(ms(dice.of(0..2_000))),
         2 => Fault::StopTrunkd(ms(dice.of(50..3_000))),
         3..5 => Fault::KillKamailio,
@@ -165,6 +175,8 @@ fn fault(dice: &mut Dice) -> Fault {
         6 => Fault::ReceiverFails(ms(dice.of(200..3_000))),
         7..9 => Fault::Writes(dice.of(3..40)),
         9 => Fault::BadFile,
+        10 => Fault::DiskFull(ms(dice.of(200..4_000))),
+        11 => Fault::KillGateway,
         _ => Fault::Garbage(dice.of(10..300)),
     }
 }
@@ -200,6 +212,8 @@ mod tests {
         happens(|fault| *fault == Fault::BadFile);
         happens(|fault| matches!(fault, Fault::KillTrunkd(_)));
         happens(|fault| matches!(fault, Fault::Writes(_)));
+        happens(|fault| matches!(fault, Fault::DiskFull(_)));
+        happens(|fault| *fault == Fault::KillGateway);
         assert!(rounds.iter().any(|round| !round.touches_calls()));
     }
 }

@@ -46,7 +46,7 @@ pub struct Played {
 /// The round could not be played to its end, which is itself something that does not hold.
 pub fn round(ground: &mut Ground, number: u32, round: &Round) -> Result<Played> {
     let mut findings = Findings::default();
-    let gateways = ground.gateways(number)?;
+    let mut gateways = ground.gateways(number)?;
     let (before, lost_before) = (ground.counters()?, ground.lost()?);
     let begun = Instant::now();
     let mut callers = Vec::new();
@@ -61,7 +61,7 @@ pub fn round(ground: &mut Ground, number: u32, round: &Round) -> Result<Played> 
         for (at, fault) in &round.faults {
             // When a fault comes is part of the round: here the clock itself is the condition.
             thread::sleep((begun + *at).saturating_duration_since(Instant::now()));
-            faults::inflict(ground, &mut dice, *fault, &mut findings)
+            faults::inflict(ground, &mut gateways.failing, &mut dice, *fault, &mut findings)
                 .with_context(|| format!("{fault:?}"))?;
         }
         offering.join().ok().context("the thread that offers calls")?
@@ -124,6 +124,8 @@ fn start(ground: &Ground, name: &str, batch: &Batch) -> Result<Sipp> {
     let scenario = match batch.sort {
         Sort::Password | Sort::WrongPassword => "password",
         Sort::Cancel => "cancel",
+        Sort::Reinvite => "reinvite",
+        Sort::LateAck => "late-ack",
         _ => "call",
     };
     let mut plan =
@@ -179,7 +181,7 @@ fn told(ground: &Ground, seen: &[Seen], lost: usize) -> Result<(Vec<Told>, usize
 fn seen(stories: &[(Batch, Story)], invited: &BTreeSet<String>) -> Vec<Seen> {
     let of_batch = |(batch, (ids, messages)): &(Batch, Story)| -> Vec<Seen> {
         let expected = match batch.sort {
-            Sort::Answered | Sort::Failover => Some("180 200, BYE 200"),
+            Sort::Answered | Sort::Failover | Sort::Reinvite | Sort::LateAck => Some("180 200, BYE 200"),
             Sort::Password => Some("407 180 200, BYE 200"),
             Sort::WrongPassword => Some("407"),
             Sort::Refused => Some("403"),
