@@ -124,6 +124,10 @@ impl Worker {
     pub(super) async fn run(mut self, stop: CancellationToken) -> u64 {
         let mut seen = self.bell.rings();
         while !stop.is_cancelled() {
+            // Those that ended together, because they were written down together, are followed by one look at the store.
+            while let Some(ended) = self.attempts.try_join_next_with_id() {
+                self.ended(ended);
+            }
             seen = self.bell.rings();
             let Until::Event(sleep) = self.fill(&stop).await else { return seen };
             tokio::select! {
