@@ -79,8 +79,10 @@ pub struct Owner {
 /// One gateway in the order in which they would be tried: those that are up, then the rest, each by priority.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
-    /// `sip:host[:port][;transport=…]`.
+    /// As it was configured: `sip:host[:port][;transport=…]`.
     pub uri: String,
+    /// Where calls would be sent, for a name.
+    pub address: Option<String>,
     /// Lower is tried first.
     pub priority: u16,
     /// Weight among those of its priority.
@@ -209,8 +211,14 @@ impl Explainer {
                     other.priority == gateway.priority && last(*other_fitness) == last(*fitness)
                 });
                 let total: f64 = peers.map(|(other, _)| weight(other)).sum();
+                let text = image.gateway_text(gateway);
+                let (uri, address) = match text.as_str().split_once(' ') {
+                    Some((uri, address)) => (uri, Some(address.to_owned())),
+                    None => (text.as_str(), None),
+                };
                 Choice {
-                    uri: image.gateway_uri(gateway).as_str().to_owned(),
+                    uri: uri.to_owned(),
+                    address,
                     priority: gateway.priority,
                     weight: gateway.weight,
                     share: weight(gateway) / total,

@@ -60,12 +60,23 @@ pub enum Freshness {
 /// A gateway for a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// `sip:host[:port][;transport=…]`.
-    pub uri: Text,
+    text: Text,
     /// Index of its health word.
     pub live: u32,
     /// 1 for the first gateway of the call.
     pub attempt: u8,
+}
+
+impl Target {
+    /// As it was configured: `sip:host[:port][;transport=…]`.
+    pub fn uri(&self) -> &[u8] {
+        self.text.split(b' ').0
+    }
+
+    /// Where calls are sent: as [`Target::uri`], and an address.
+    pub fn next_hop(&self) -> &[u8] {
+        self.text.split(b' ').1
+    }
 }
 
 /// Numbers for the status RPC.
@@ -375,7 +386,7 @@ impl Instance {
                 continue;
             }
             let attempt = self.live.note_tried(slot, sum, tried | 1 << chosen.position, chosen.live);
-            return Some(Target { uri: image.gateway_uri(&chosen), live: chosen.live, attempt });
+            return Some(Target { text: image.gateway_text(&chosen), live: chosen.live, attempt });
         }
     }
 
@@ -386,12 +397,16 @@ impl Instance {
         }
     }
 
-    /// URI of a gateway of the trunk.
+    /// URI of a gateway of the trunk, as it was configured.
     pub fn gateway_uri(&self, identity: &Identity, gateway_live: u32) -> Text {
-        let Some(tables) = &self.tables else { return Text::EMPTY };
+        let mut uri = Text::EMPTY;
+        let Some(tables) = &self.tables else { return uri };
         let image = tables.image(identity.in_overlay);
         let found = image.gateways(&identity.trunk).find(|gateway| gateway.live == gateway_live);
-        found.map_or(Text::EMPTY, |gateway| image.gateway_uri(&gateway))
+        if let Some(gateway) = found {
+            uri.push(image.gateway_text(&gateway).split(b' ').0);
+        }
+        uri
     }
 
     /// The call of a slot, while the slot carries it.

@@ -15,6 +15,8 @@ pub const UNLIMITED: u32 = u32::MAX;
 pub const MAX_ID_BYTES: usize = 63;
 /// Most gateways a trunk may have: the tried ones of a call are one bit each in one word.
 pub const MAX_GATEWAYS: usize = 64;
+/// Longest text of a gateway, in bytes.
+pub const MAX_GATEWAY_BYTES: usize = 255;
 /// `live` indexes must stay below this: they share a word with an address in the source index.
 pub const MAX_LIVE_INDEX: u32 = (1 << 24) - 1;
 
@@ -137,7 +139,8 @@ impl fmt::Debug for Credential {
 /// One place that calls of a trunk may go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
-    /// `sip:host[:port][;transport=udp|tcp|tls]`, at most 255 bytes.
+    /// `sip:address[:port][;transport=udp|tcp|tls]`. For an address that a name leads to, what [`Gateway::named`] makes:
+    /// calls are addressed to the name and sent to the address. At most [`MAX_GATEWAY_BYTES`].
     pub uri: String,
     /// Index of the gateway's health word in `live`.
     pub live: u32,
@@ -145,6 +148,18 @@ pub struct Gateway {
     pub priority: u16,
     /// Share among gateways of one priority, at least 1 (RFC 2782).
     pub weight: u16,
+}
+
+impl Gateway {
+    /// What stands for an address that a name leads to: the URI with the name, a space, the URI with the address.
+    pub fn named(name: &str, address: &str) -> String {
+        format!("{name} {address}")
+    }
+
+    /// The URI that was configured, and the one that calls are sent to.
+    pub fn parts(&self) -> (&str, &str) {
+        self.uri.split_once(' ').unwrap_or((&self.uri, &self.uri))
+    }
 }
 
 /// A region: two upper-case letters.

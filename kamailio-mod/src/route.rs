@@ -1,6 +1,7 @@
 //! `trunk_route()` and `trunk_next()`: points the request at a gateway, and at another one when that failed.
 //!
-//! Which gateway is the core's choice. It must never change the user part of the Request-URI.
+//! Which gateway is the core's choice. It must never change the user part of the Request-URI, nor send a call to a name:
+//! Kamailio would look it up while everybody waits.
 
 use trunk_admission::events::{EndCause, Party};
 use trunk_admission::{Identity, Now, Outcome, Reason, SlotRef};
@@ -144,10 +145,11 @@ fn next_gateway(process: &mut Process, msg: SipMsg<'_>, slot: SlotRef) -> bool {
         return false;
     };
     while let Some(target) = process.instance.route(&identity, slot) {
-        let gateway = target.uri.as_bytes();
-        let pointed = uri
-            .at_gateway(gateway)
-            .is_some_and(|to| msg.set_next_hop(gateway) && msg.set_request_uri(to.bytes()));
+        let gateway = target.uri();
+        let pointed = is_address(target.next_hop())
+            && uri
+                .at_gateway(gateway)
+                .is_some_and(|to| msg.set_next_hop(target.next_hop()) && msg.set_request_uri(to.bytes()));
         if pointed {
             process.judgement.gateway = Text::new(gateway).unwrap_or(Text::EMPTY);
             process.judgement.pointed = Some(target.live);
@@ -157,15 +159,35 @@ fn next_gateway(process: &mut Process, msg: SipMsg<'_>, slot: SlotRef) -> bool {
         log::line(
             Level::Warn,
             &UNUSABLE,
-            format_args!("a gateway was passed over: its URI does not fit this request"),
+            format_args!(
+                "a gateway was passed over: its URI does not fit this request, or leads to no address"
+            ),
         );
     }
     false
 }
 
+/// Whether a URI (`sip:host[:port][;…]`) leads to an address, so that nobody has to look anything up.
+fn is_address(uri: &[u8]) -> bool {
+    let place = uri.strip_prefix(b"sip:").unwrap_or_default();
+    let end = place.iter().position(|byte| matches!(byte, b':' | b';')).unwrap_or(place.len());
+    let digits = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    place.first() == Some(&b'[') || (end > 0 && place[..end].iter().all(digits))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_no_address() {
+        for address in ["sip:192.0.2.1", "sip:192.0.2.1:5070;transport=tcp", "sip:[2001:db8::1]:5060"] {
+            assert!(is_address(address.as_bytes()), "{address}");
+        }
+        for name in ["sip:gw.example.net", "sip:3cx.example.net:5060", "sip:", "", "192.0.2.1"] {
+            assert!(!is_address(name.as_bytes()), "{name}");
+        }
+    }
 
     #[test]
     fn a_gateway_is_blamed_for_silence_and_for_its_own_trouble_only() {

@@ -66,6 +66,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::change::Writer;
 use crate::clock::Clock;
 use crate::domain::{ManagedBy, Node};
+use crate::gateways::Board;
 use crate::kamailio::rpc::Client;
 use crate::live::LiveFile;
 use crate::metrics::Metrics;
@@ -123,6 +124,8 @@ pub struct Deps {
     pub shm: PathBuf,
     pub store: Arc<dyn Store>,
     pub writer: Writer,
+    /// How the names of gateways stand.
+    pub gateway_names: Arc<Board>,
     /// Ends calls; `None` if Kamailio is never asked.
     pub kamailio: Option<Arc<Client>>,
     pub webhooks: watch::Receiver<webhook::Settings>,

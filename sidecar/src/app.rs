@@ -20,6 +20,7 @@ use crate::change;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
 use crate::events::{self, Ingest, Lookout};
+use crate::gateways::{self, Board, Refresher};
 use crate::http::{self, Server};
 use crate::kamailio::keeper::{self, Keeper};
 use crate::kamailio::{preflight, rpc};
@@ -111,6 +112,7 @@ impl Daemon {
             status: Arc::clone(&status),
             log,
         };
+        let gateway_settings = config.gateways.clone();
         let (keep, clock_checked_ms) = (config.keep_calls, config.clock_checked_ms);
         let (reloader, reload) = Reloader::start(deps, Loaded { config, problems }, &mut publishing).await?;
         // What is in force, whatever the files say: domains are parts of what passwords were hashed with.
@@ -118,6 +120,14 @@ impl Daemon {
         let names = names.context("no node is configured")?;
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         let used = Arc::new(api::Used::default());
+        let gateway_names = Arc::new(Board::default());
+        let refresher = Refresher::new(gateways::Deps {
+            settings: gateway_settings,
+            store: Arc::clone(&store),
+            writer: writer.clone(),
+            board: Arc::clone(&gateway_names),
+            metrics: metrics.clone(),
+        });
         let transport = Arc::new(Clients::new(webhook_settings.clone()));
         if let Err(error) = transport.prepare() {
             tracing::error!(%error, "webhooks cannot be sent");
@@ -128,6 +138,7 @@ impl Daemon {
             shm: shm.clone(),
             store: Arc::clone(&store),
             writer,
+            gateway_names,
             kamailio: client.clone(),
             webhooks: webhook_settings.clone(),
             transport: transport.clone(),
@@ -170,6 +181,7 @@ impl Daemon {
         spawn("publishing", Box::pin(publishing.run(stop.clone())));
         spawn("store", Box::pin(store_watch.watch_store(stop.clone())));
         spawn("reload", Box::pin(reloader.run(stop.clone())));
+        spawn("gateway names", Box::pin(refresher.run(stop.clone())));
         spawn("events", Box::pin(ingest.run(stop.clone())));
         spawn("webhooks", Box::pin(dispatcher.run(stop.clone())));
         if let Some(keeper) = keeper {

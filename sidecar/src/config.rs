@@ -19,7 +19,7 @@ use document::Document;
 use crate::domain::{Millis, Provisioned};
 pub use crate::input::problem::Problem;
 use crate::input::problem::Problems;
-use crate::{api, logging, publish, webhook};
+use crate::{api, gateways, logging, publish, webhook};
 
 /// The commented default file; what it sets is the default of every key.
 pub const DEFAULT: &str = include_str!("../config.default.toml");
@@ -45,6 +45,8 @@ pub struct Config {
     pub trunk_files: Option<PathBuf>,
     /// The Kamailio beside us.
     pub kamailio: crate::kamailio::Settings,
+    /// How names of gateways are looked up.
+    pub gateways: gateways::Settings,
     /// How events are delivered.
     pub webhooks: webhook::Settings,
     /// How long calls and events are kept; `None` is for ever.

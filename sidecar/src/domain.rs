@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub use access::{Actor, AuditEntry, IdempotencyRecord, Scope, Token};
 pub use compare::{PARTS, account_fields, node_fields, rate_plan_fields, token_fields, trunk_fields};
 pub use names::{auth_mode_from_name, auth_mode_name, kind_from_name, kind_name};
-pub use parts::{Credential, IpAcl, OriginationUri, Transport};
+pub use parts::{Credential, GatewayAddress, IpAcl, OriginationUri, Transport};
 pub use rate_plan::{Payer, RatePlan};
 pub use stamp::{Part, Stamp, Stamped, settle, settle_trunk};
 pub use webhook::{OldSecret, Wanted, Webhook, WebhookMethod};

@@ -50,6 +50,8 @@ pub struct Metrics {
     pub outbox_pending: IntGauge,
     pub outbox_parked: IntGauge,
     pub endpoints_disabled: IntGauge,
+    pub gateway_names: IntGaugeVec,
+    pub gateway_lookups: IntCounterVec,
     pub kamailio_rows: IntGaugeVec,
     pub kamailio_current: IntGaugeVec,
     pub kamailio_differs: IntGaugeVec,
@@ -157,6 +159,16 @@ impl Metrics {
             outbox_parked: list.gauge("trunkline_outbox_parked", "Deliveries that wait for an operator.")?,
             endpoints_disabled: list
                 .gauge("trunkline_webhook_endpoints_disabled", "Endpoints that their receivers ended.")?,
+            gateway_names: list.gauges(
+                "trunkline_gateway_names",
+                "Names of gateways: known to lead somewhere, unknown, and (of both) failing in their last look-up.",
+                &["state"],
+            )?,
+            gateway_lookups: list.counters(
+                "trunkline_gateway_lookups_total",
+                "Look-ups of gateways' names: good, nothing (there is no address), failed (no answer).",
+                &["result"],
+            )?,
             kamailio_rows: list.gauges(
                 "trunkline_kamailio_rows",
                 "Rows of the tables that Kamailio loads, by kind.",

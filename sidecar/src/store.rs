@@ -33,8 +33,8 @@ pub use deliveries::{
 pub use lists::{AuditFilter, Listed, Page, Recent, TrunkFilter};
 pub use outbox::Outbox;
 pub use rows::{
-    AttemptRecord, Backlog, Batch, CallRecord, Delivery, Due, EndpointId, Orphan, Placed, PlacedTrunk,
-    Snapshot, Target, Then, Written,
+    AttemptRecord, Backlog, Batch, CallRecord, Delivery, Due, EndpointId, NamedGateway, Orphan, Placed,
+    PlacedAddress, PlacedTrunk, Snapshot, Target, Then, Written,
 };
 pub use write::{Change, Committed, Effect, PlaceKind, Reused, Terms, Write};
 
@@ -166,6 +166,9 @@ pub trait Store: Outbox + Deliveries {
 
     /// Who manages those of these accounts and trunks that exist.
     fn managers(&self, accounts: Vec<String>, trunks: Vec<String>) -> Answer<'_, Vec<Managed>>;
+
+    /// Every enabled gateway that is given as a name.
+    fn named_gateways(&self) -> Answer<'_, Vec<NamedGateway>>;
 
     /// A page of the accounts, by id; `only` lets through one.
     fn list_accounts(&self, only: Option<String>, page: Page) -> Answer<'_, Listed<Placed<Account>>>;

@@ -6,7 +6,8 @@ use trunk_admission::model::{self, FailoverCodes, Table};
 use trunk_admission::publish;
 use trunk_admission::{Rate, RateError};
 
-use crate::domain::{Account, Limits, Node, OriginationUri, Transport};
+use crate::domain::{Account, Limits, Node};
+use crate::gateways::spread;
 use crate::publish::Capacity;
 use crate::store::{Placed, PlacedTrunk};
 
@@ -64,7 +65,12 @@ pub(crate) fn account(placed: Placed<Account>, room: Capacity) -> Result<model::
 
 /// A trunk or application, as the image and Kamailio's tables have it.
 pub(crate) fn trunk(placed: PlacedTrunk, room: Capacity) -> Result<model::Trunk, TableError> {
-    let PlacedTrunk { item: trunk, live, gateways, account } = placed;
+    let gateways = spread::gateways(&placed, room.gateways).map_err(|(id, live)| TableError::Room {
+        id,
+        live,
+        room: room.gateways,
+    })?;
+    let PlacedTrunk { item: trunk, live, account, .. } = placed;
     if let (Some(owner), None) = (&trunk.account, account) {
         return Err(TableError::Account { id: trunk.id, account: owner.clone() });
     }
@@ -80,15 +86,6 @@ pub(crate) fn trunk(placed: PlacedTrunk, room: Capacity) -> Result<model::Trunk,
         ha1_md5: user.ha1_md5,
         ha1_sha256: user.ha1_sha256,
     });
-    let gateways = trunk.origination_uris.into_iter().zip(gateways).filter(|(gateway, _)| gateway.enabled);
-    let gateways = gateways.map(|(gateway, live)| {
-        Ok(model::Gateway {
-            live: fits(&gateway.uri, live, room.gateways)?,
-            priority: gateway.priority,
-            weight: gateway.weight,
-            uri: reached_by(gateway, trunk.transport),
-        })
-    });
     Ok(model::Trunk {
         live: fits(&trunk.id, live, room.trunks)?,
         account,
@@ -100,20 +97,11 @@ pub(crate) fn trunk(placed: PlacedTrunk, room: Capacity) -> Result<model::Trunk,
         regions: trunk.allowed_regions,
         sources: trunk.ip_acls.iter().filter(|acl| acl.enabled).map(|acl| acl.network).collect(),
         credentials: credentials.collect(),
-        gateways: gateways.collect::<Result<_, _>>()?,
+        gateways,
         failover,
         secure: trunk.secure,
         id: trunk.id,
     })
-}
-
-/// A gateway's URI with the trunk's transport, if it names none itself. UDP is what no name means.
-fn reached_by(gateway: OriginationUri, transport: Transport) -> String {
-    match transport {
-        Transport::Udp => gateway.uri,
-        _ if gateway.uri.contains(";transport=") => gateway.uri,
-        other => format!("{};transport={}", gateway.uri, other.name()),
-    }
 }
 
 fn limits(id: &str, limits: Limits) -> Result<model::Limits, TableError> {

@@ -12,6 +12,7 @@ mod dialog_rows;
 mod endings;
 mod fail_modes;
 mod flood;
+mod gateway_names;
 mod gateways;
 mod images;
 mod kills;

@@ -19,6 +19,7 @@ pub mod http;
 pub mod kamailio;
 pub mod made_up;
 pub mod mutant;
+pub mod name_server;
 pub mod nudge;
 pub mod phone;
 pub mod ports;

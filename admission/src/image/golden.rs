@@ -190,7 +190,7 @@ fn what_was_put_in_is_found_in_the_committed_bytes() {
     let gateways: Vec<_> = image
         .gateways(&acme)
         .map(|found| {
-            (image.gateway_uri(&found).as_str().to_owned(), found.live, found.priority, found.weight)
+            (image.gateway_text(&found).as_str().to_owned(), found.live, found.priority, found.weight)
         })
         .collect();
     assert_eq!(gateways[0], ("sip:a.example:5060;transport=tls".to_owned(), 0, 10, 65_535));

@@ -234,8 +234,8 @@ impl Image {
         })
     }
 
-    /// The gateway's URI.
-    pub fn gateway_uri(&self, gateway: &GatewayView) -> Text {
+    /// The gateway's URI as it was configured, and the one that calls are sent to: `crate::model::Gateway::uri`.
+    pub fn gateway_text(&self, gateway: &GatewayView) -> Text {
         self.text(gateway.uri)
     }
 

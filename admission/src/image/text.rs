@@ -34,6 +34,16 @@ impl<const ROOM: usize> Text<ROOM> {
         core::str::from_utf8(self.as_bytes()).unwrap_or("")
     }
 
+    /// What stands before a byte, and what stands behind it; the whole twice if it is not there.
+    #[inline]
+    pub(crate) fn split(&self, at: u8) -> (&[u8], &[u8]) {
+        let whole = self.as_bytes();
+        match whole.iter().position(|byte| *byte == at) {
+            Some(place) => (&whole[..place], &whole[place + 1..]),
+            None => (whole, whole),
+        }
+    }
+
     /// From padded words.
     #[inline]
     pub(super) fn of<const N: usize>(words: &[u64; N], length: usize) -> Text<ROOM> {

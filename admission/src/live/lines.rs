@@ -139,6 +139,13 @@ impl Live {
         self.health(gateway).map(|word| word.fitness(now.mono_ns / 1_000_000))
     }
 
+    /// Forgets how a gateway did that is no more, before its index is given to another.
+    pub fn clear_health(&self, gateway: u32) {
+        if let Some(word) = self.health_word(gateway) {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn health_word(&self, gateway: u32) -> Option<&AtomicU64> {
         let at = self.offsets.health + gateway as usize;
         (gateway < self.capacity.gateways).then(|| &self.map.shared_words()[at])

@@ -249,7 +249,7 @@ fn use_call(instance: &mut Instance, identity: &Identity, attempt: &Attempt<'_>,
     let mut tried = 0;
     while let Some(target) = instance.route(identity, admission.slot) {
         instance.gateway_result(target.live, if tried % 2 == 0 { Outcome::Bad } else { Outcome::Good }, now);
-        let _ = target.uri.as_str().len();
+        let _ = target.uri().len() + target.next_hop().len();
         tried += 1;
         assert!(tried <= MAX_GATEWAYS, "a call is offered more gateways than there can be");
     }

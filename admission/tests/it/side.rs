@@ -93,7 +93,7 @@ impl Side {
         let now = Now { mono_ns: self.calls * HOUR_NS, wall_ms: 1 };
         let verdict = match instance.admit(&identity, &attempt, Proof::Verified, now) {
             Verdict::Admitted(call) => {
-                let first = instance.route(&identity, call.slot).map(|target| target.uri.as_str().len());
+                let first = instance.route(&identity, call.slot).map(|target| target.uri().len());
                 instance.end(call.slot, |_| {});
                 format!("admitted {}", first.is_some())
             }

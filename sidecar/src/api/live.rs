@@ -18,10 +18,11 @@ use utoipa_axum::routes;
 
 use super::answer::{Answer, time};
 use super::ask::Ask;
-use super::view::{Gateway, Health};
+use super::view::{Address, Gateway, Health};
 use super::{Api, owner, trouble};
 use crate::call::Call;
 use crate::domain::{Limits, Millis, OriginationUri};
+use crate::gateways::{Standing, Target};
 use crate::store::{CallFilter, PlacedTrunk};
 
 /// Over how long a rate is taken.
@@ -169,20 +170,32 @@ impl Api {
 
     /// A gateway, with how the one under its URI does in the stored trunk.
     pub(super) fn gateway(&self, stored: &PlacedTrunk, gateway: &OriginationUri) -> Gateway {
+        if let Some(target) = Target::of(&gateway.uri, stored.item.transport) {
+            let problem = match self.gateway_names.standing(&target) {
+                Some(Standing::Failing(problem)) => Some(problem),
+                Some(Standing::Current) | None => None,
+            };
+            let addresses = stored.addresses_of(&gateway.uri).map(|address| Address {
+                uri: address.item.uri.clone(),
+                tier: address.item.tier,
+                weight: address.item.weight,
+                health: self.health(Some(address.live).filter(|_| gateway.enabled)),
+            });
+            return Gateway::of_name(gateway, addresses.collect(), problem);
+        }
         let places = stored.item.origination_uris.iter().zip(&stored.gateways);
         let place = places.filter(|(known, _)| known.uri == gateway.uri).map(|(_, live)| *live).next();
-        let fitness = place
-            .filter(|_| gateway.enabled)
-            .and_then(|place| self.live(|live| live.gateway_fitness(place, Now::read()))?);
-        Gateway::new(
-            gateway,
-            match fitness {
-                Some(Fitness::Up) => Health::Up,
-                Some(Fitness::Trial) => Health::Trial,
-                Some(Fitness::Down) => Health::Down,
-                None => Health::Unknown,
-            },
-        )
+        Gateway::new(gateway, self.health(place.filter(|_| gateway.enabled)))
+    }
+
+    fn health(&self, place: Option<u32>) -> Health {
+        let fitness = place.and_then(|place| self.live(|live| live.gateway_fitness(place, Now::read()))?);
+        match fitness {
+            Some(Fitness::Up) => Health::Up,
+            Some(Fitness::Trial) => Health::Trial,
+            Some(Fitness::Down) => Health::Down,
+            None => Health::Unknown,
+        }
     }
 
     /// A gateway that was just made.

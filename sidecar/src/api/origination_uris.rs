@@ -23,7 +23,15 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 
 /// What a body may say about a gateway.
 pub(super) fn edit(section: &Section<'_>, now: Option<OriginationUri>) -> Option<OriginationUri> {
-    section.read_only(&["originationUriId", "health", "createdAt", "updatedAt", "configRevision"]);
+    section.read_only(&[
+        "originationUriId",
+        "health",
+        "addresses",
+        "lookupProblem",
+        "createdAt",
+        "updatedAt",
+        "configRevision",
+    ]);
     origination_uri(section, now)
 }
 
@@ -54,7 +62,7 @@ async fn read(State(api): State<Api>, Path((trunk, id)): Path<(String, String)>,
     let (found, index) = parts::find::<OriginationUri>(&api, &ask, trunk, &id).await?;
     let gateway = &found.item.origination_uris[index];
     let view = api.gateway(&found, gateway);
-    let etag = ETag::with_volatile(gateway.stamp.revision, view.health.letter());
+    let etag = ETag::with_volatile(gateway.stamp.revision, view.moving());
     answer::object(&ask, &etag, view)
 }
 

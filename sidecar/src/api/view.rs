@@ -1,6 +1,7 @@
 //! Objects as the API shows them. Must never show a secret; those that are shown once are named for it.
 
 mod application;
+mod gateway;
 mod trunk;
 mod webhook;
 
@@ -11,7 +12,8 @@ use super::answer::time;
 use crate::domain::{Account, Scope, Token};
 
 pub(super) use application::Application;
-pub(super) use trunk::{Credential, Gateway, Health, IpAcl, Trunk};
+pub(super) use gateway::{Address, Gateway, Health};
+pub(super) use trunk::{Credential, IpAcl, Trunk};
 
 /// A customer.
 #[derive(Debug, Serialize, ToSchema)]

@@ -17,7 +17,7 @@ use crate::input::section::Section;
 use crate::publish::Capacity;
 use crate::webhook::UrlRules;
 use crate::webhook::retry::Schedule;
-use crate::{api, edit, logging, publish, webhook};
+use crate::{api, edit, gateways, logging, publish, webhook};
 
 /// What the main file says, as far as it could be read.
 pub(super) struct MainFile {
@@ -36,6 +36,7 @@ pub(super) struct MainFile {
     pub(super) allow_private_sources: bool,
     pub(super) trunk_files: Option<PathBuf>,
     kamailio: Option<crate::kamailio::Settings>,
+    gateways: Option<gateways::Settings>,
     webhooks: Option<webhook::Settings>,
     keep_calls: Option<Option<Duration>>,
     clock_checked_ms: Option<Millis>,
@@ -71,6 +72,7 @@ pub(super) fn read(top: Section<'_>) -> MainFile {
         allow_private_sources: node.flag("dangerous_allow_private_sources", false),
         trunk_files: files.parsed("trunks", path),
         kamailio: super::kamailio::read(top.section("kamailio")),
+        gateways: gateways(top.section("gateways")),
         webhooks: webhooks(top.section("webhooks")),
         keep_calls: keep_calls(&calls),
         clock_checked_ms: calls.parsed("clock_checked_at", checked).flatten(),
@@ -112,6 +114,7 @@ impl MainFile {
             },
             trunk_files: self.trunk_files,
             kamailio: self.kamailio?,
+            gateways: self.gateways?,
             webhooks: self.webhooks?,
             keep_calls: self.keep_calls?,
             clock_checked_ms: self.clock_checked_ms,
@@ -145,6 +148,13 @@ fn keep_calls(section: &Section<'_>) -> Option<Option<Duration>> {
         return None;
     }
     Some((days > 0).then(|| Duration::from_secs(days * 86_400)))
+}
+
+fn gateways(section: Section<'_>) -> Option<gateways::Settings> {
+    let dns_servers = section.set_of_texts("dns_servers", dns_server);
+    let ipv6 = section.flag("ipv6", false);
+    section.finish();
+    Some(gateways::Settings { dns_servers: dns_servers?, ipv6 })
 }
 
 fn webhooks(section: Section<'_>) -> Option<webhook::Settings> {

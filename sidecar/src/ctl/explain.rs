@@ -7,6 +7,7 @@ use super::show::{rows, text};
 /// Columns of gateways.
 const GATEWAYS: &[(&str, &str)] = &[
     ("uri", "GATEWAY"),
+    ("address", "ADDRESS"),
     ("priority", "PRIORITY"),
     ("weight", "WEIGHT"),
     ("share", "SHARE"),

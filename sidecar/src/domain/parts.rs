@@ -69,8 +69,19 @@ pub struct OriginationUri {
     pub stamp: Stamp,
 }
 
+/// One address that a gateway's name leads to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GatewayAddress {
+    /// Lower is tried first, among the addresses of one gateway.
+    pub tier: u16,
+    /// `sip:address[:port][;transport=udp|tcp|tls]`, once for each gateway.
+    pub uri: String,
+    /// Share among those of its tier, at least 1.
+    pub weight: u16,
+}
+
 /// How a gateway is reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// UDP.
     #[default]

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::problem::Broken;
 use crate::domain::{Millis, Transport, WebhookMethod, auth_mode_from_name};
+use crate::gateways::Target;
 use crate::secret::{SigningKey, WebhookSecret};
 use crate::special;
 
@@ -19,6 +20,8 @@ use crate::special;
 pub(crate) const MAX_TEXT_CHARS: usize = 255;
 /// Longest gateway URI, in bytes.
 pub(crate) const MAX_URI_BYTES: usize = 255;
+/// Longest gateway URI with a name, in bytes: shared memory has room for it with an address that the name leads to.
+const MAX_NAMED_URI_BYTES: usize = 175;
 /// Longest host name, in bytes (RFC 1035 section 2.3.4).
 pub(crate) const MAX_HOST_BYTES: usize = 253;
 
@@ -190,7 +193,12 @@ pub(crate) fn gateway_uri(text: &str) -> Result<String, Broken> {
     if text.len() > MAX_URI_BYTES {
         return Err(Broken::new("too_long", format!("must be at most {MAX_URI_BYTES} bytes")));
     }
-    gateway_parts(text).map(|()| text.to_owned()).map_err(|rule| Broken::new("invalid_gateway_uri", rule))
+    gateway_parts(text).map_err(|rule| Broken::new("invalid_gateway_uri", rule))?;
+    if text.len() > MAX_NAMED_URI_BYTES && Target::of(text, Transport::Udp).is_some() {
+        let rule = format!("must be at most {MAX_NAMED_URI_BYTES} bytes when it names a host");
+        return Err(Broken::new("too_long", rule));
+    }
+    Ok(text.to_owned())
 }
 
 fn gateway_parts(text: &str) -> Result<(), &'static str> {

@@ -201,8 +201,8 @@ fn destinations(trunk: &Trunk) -> Vec<Destination> {
         let slots = weights::slots(&weights);
         tier.iter().zip(slots).map(move |(gateway, slots)| Destination {
             set,
-            uri: gateway.uri.clone(),
-            flags: if is_address(&gateway.uri) { 0 } else { NO_LOOKUP },
+            uri: gateway.parts().1.to_owned(),
+            flags: if is_address(gateway.parts().1) { 0 } else { NO_LOOKUP },
             attrs: format!("duid=g{};weight={slots};rweight={slots}", gateway.live),
         })
     });

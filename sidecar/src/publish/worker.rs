@@ -173,12 +173,17 @@ impl Worker {
 /// they do the new owner's limit is too strict, never too generous.
 fn clear(live: &Live, reused: &[Reused], in_force: Option<i64>) {
     for Reused { kind, live: index, freed_revision } in reused {
+        let gone = in_force.is_some_and(|revision| *freed_revision <= revision);
         let scope = match kind {
             PlaceKind::Account => Scope::Account(*index),
             PlaceKind::Trunk => Scope::Trunk(*index),
-            PlaceKind::Gateway => continue,
+            PlaceKind::Gateway => {
+                if gone {
+                    live.clear_health(*index);
+                }
+                continue;
+            }
         };
-        let gone = in_force.is_some_and(|revision| *freed_revision <= revision);
         if gone && live.line_view(scope, None, 0).is_some_and(|line| line.calls == 0) {
             live.clear_line(scope);
         }

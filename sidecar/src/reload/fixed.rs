@@ -17,7 +17,7 @@ pub(super) fn check(path: &Path, old: &Config, new: Config) -> Result<Config, Ve
 }
 
 /// Every such key, and whether it differs.
-fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 25] {
+fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 27] {
     let (old_node, new_node) = (&old.provisioned.node, &new.provisioned.node);
     let (old_api, new_api) = (old.api.limits, new.api.limits);
     let (old_room, new_room) = (old.publish.capacity, new.publish.capacity);
@@ -46,6 +46,8 @@ fn keys(old: &Config, new: &Config) -> [(&'static str, bool); 25] {
         ("kamailio.pkg_mb", old.kamailio.pkg_mb != new.kamailio.pkg_mb),
         ("kamailio.shm_mb", old.kamailio.shm_mb != new.kamailio.shm_mb),
         ("kamailio.reload_delta_s", old.kamailio.reload_delta != new.kamailio.reload_delta),
+        ("gateways.dns_servers", old.gateways.dns_servers != new.gateways.dns_servers),
+        ("gateways.ipv6", old.gateways.ipv6 != new.gateways.ipv6),
         ("shutdown.grace_ms", old.grace != new.grace),
         ("calls.keep_days", old.keep_calls != new.keep_calls),
         ("calls.clock_checked_at", old.clock_checked_ms != new.clock_checked_ms),
@@ -63,7 +65,8 @@ mod tests {
         let (mut table, mut comment, mut after_key, mut found) = ("", String::new(), true, Vec::new());
         for line in DEFAULT.lines() {
             let key = line.trim_start_matches("# ").split_once(" = ").map(|(key, _)| key);
-            let key = key.filter(|key| key.bytes().all(|c| c.is_ascii_lowercase() || c == b'_'));
+            let key = key
+                .filter(|key| key.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_'));
             if let Some(name) = line.strip_prefix('[') {
                 table = name.trim_end_matches(']');
             } else if let Some(key) = key {

@@ -5,7 +5,8 @@
 use uuid::Uuid;
 
 use crate::call::Report;
-use crate::domain::{Account, Millis, Node, Trunk, Webhook};
+use crate::domain::{Account, GatewayAddress, Millis, Node, Trunk, Webhook};
+use crate::gateways::Target as GatewayTarget;
 
 /// The configuration at one revision, with the places of its things in shared memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +39,41 @@ pub struct PlacedTrunk {
     pub live: u32,
     /// Its gateways' indexes.
     pub gateways: Vec<u32>,
+    /// Where those lead that are names, as far as known: by URI, then in order.
+    pub addresses: Vec<PlacedAddress>,
     /// Index of the account that owns it.
     pub account: Option<u32>,
+}
+
+impl PlacedTrunk {
+    /// Where a gateway leads that is a name.
+    pub fn addresses_of(&self, uri: &str) -> impl Iterator<Item = &PlacedAddress> {
+        self.addresses.iter().filter(move |address| address.gateway == uri)
+    }
+}
+
+/// An address that a gateway's name leads to, with the index of its health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedAddress {
+    /// URI of the gateway.
+    pub gateway: String,
+    /// The address.
+    pub item: GatewayAddress,
+    /// Its index.
+    pub live: u32,
+}
+
+/// An enabled gateway that is given as a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedGateway {
+    /// Its trunk.
+    pub trunk: String,
+    /// Its URI.
+    pub uri: String,
+    /// What is looked up for it.
+    pub target: GatewayTarget,
+    /// Where it leads, as far as known, in order.
+    pub addresses: Vec<GatewayAddress>,
 }
 
 /// Records of the ring, to be written down together.

@@ -3,6 +3,7 @@
 //! WAL with `synchronous=FULL`: what is answered is on the disk. One writer, so no transaction of ours ever meets another
 //! of ours; readers see the last commit and wait for nobody, short questions not even for long ones.
 
+mod addresses;
 mod answers;
 mod call_list;
 mod calls;
@@ -35,8 +36,8 @@ use uuid::Uuid;
 
 use super::{
     Answer, AuditFilter, Backlog, Batch, CallCursor, CallFilter, CallPage, CallSums, CallsFound, Committed,
-    Listed, Managed, Orphan, Page, Placed, PlacedTrunk, Recent, Snapshot, Store, StoreError, Terms,
-    TrunkFilter, Write, Written,
+    Listed, Managed, NamedGateway, Orphan, Page, Placed, PlacedTrunk, Recent, Snapshot, Store, StoreError,
+    Terms, TrunkFilter, Write, Written,
 };
 use crate::call::Call;
 use crate::cost::Rate;
@@ -171,6 +172,10 @@ impl Store for SqliteStore {
 
     fn managers(&self, accounts: Vec<String>, trunks: Vec<String>) -> Answer<'_, Vec<Managed>> {
         self.read_much(move |db| lists::managers(db, &accounts, &trunks))
+    }
+
+    fn named_gateways(&self) -> Answer<'_, Vec<NamedGateway>> {
+        self.read_much(addresses::named)
     }
 
     fn list_accounts(&self, only: Option<String>, page: Page) -> Answer<'_, Listed<Placed<Account>>> {

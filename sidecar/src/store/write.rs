@@ -8,7 +8,10 @@ pub use trunk_admission::publish::Change as Effect;
 
 use crate::cost::Rate;
 use crate::difference::Line;
-use crate::domain::{Account, Actor, IdempotencyRecord, Node, Payer, RatePlan, Stamp, Token, Trunk};
+use crate::domain::{
+    Account, Actor, GatewayAddress, IdempotencyRecord, Node, Payer, RatePlan, Stamp, Token, Trunk,
+};
+use crate::gateways::Target;
 use crate::kamailio::preflight::Limits;
 use crate::publish::Capacity;
 
@@ -25,6 +28,18 @@ pub enum Change {
     PutTrunk(Box<Trunk>),
     /// A trunk or application that is gone.
     RemoveTrunk(String),
+    /// Where a gateway leads that is given as a name. Nobody's wish but what name servers say, so it is no change of the trunk:
+    /// its stamp stays. Nothing happens if the gateway is gone or means another name by now.
+    PutAddresses {
+        /// Its trunk.
+        trunk: String,
+        /// Its URI.
+        uri: String,
+        /// What was looked up.
+        target: Target,
+        /// Each once, in order.
+        addresses: Vec<GatewayAddress>,
+    },
     /// A new or changed token.
     PutToken(Token),
     /// A token that is gone.

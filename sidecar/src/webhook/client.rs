@@ -196,7 +196,6 @@ fn build((connect_timeout, rules, dns_servers): &Key) -> Result<Client, SendErro
     // The first call wins; a provider that is there already serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let resolver = GuardedResolver::new(rules.clone(), dns_servers);
-    let resolver = resolver.map_err(|error| SendError::Connect(format!("cannot look names up: {error}")))?;
     let builder = Client::builder()
         .dns_resolver(Arc::new(resolver))
         .redirect(redirect::Policy::none())

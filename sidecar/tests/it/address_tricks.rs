@@ -184,7 +184,7 @@ struct World {
 impl World {
     async fn new(zone: Zone) -> World {
         let (port, allowed, denied) = receivers().await;
-        let names = NameServer::start(zone).await;
+        let names = NameServer::start(zone).unwrap();
         let url = UrlRules {
             allow_http: true,
             allow_private: false,

@@ -6,6 +6,8 @@ use rusqlite::Connection;
 use trunk_admission::model::AuthMode;
 use trunkd::config;
 use trunkd::difference::Plan;
+use trunkd::domain::{GatewayAddress, Transport};
+use trunkd::gateways::Target;
 use trunkd::kamailio::rows;
 use trunkd::publish::Capacity;
 use trunkd::store::sqlite::SqliteStore;
@@ -49,7 +51,7 @@ const ACME: &str = "[[account]]\naccountId = \"carol\"\n[[trunk]]\ntrunkId = \"a
     [[trunk.credentials]]\nusername = \"pbx\"\npassword = \"correct horse battery\"\n\
     [[trunk.originationUris]]\nuri = \"sip:192.0.2.1\"\npriority = 20\nweight = 3\n\
     [[trunk.originationUris]]\nuri = \"sip:192.0.2.2\"\npriority = 20\nweight = 1\n\
-    [[trunk.originationUris]]\nuri = \"sip:gw.example.net\"\npriority = 10\n";
+    [[trunk.originationUris]]\nuri = \"sip:192.0.2.9\"\npriority = 10\n";
 
 /// A store with `ACME` in it.
 async fn acme(site: &Site) -> SqliteStore {
@@ -77,7 +79,7 @@ async fn the_tables_say_what_the_trunk_says() {
     assert_eq!(
         destinations(&database),
         [
-            "64 sip:gw.example.net 16 duid=g2;weight=100;rweight=100",
+            "64 sip:192.0.2.9 0 duid=g2;weight=100;rweight=100",
             "65 sip:192.0.2.1 0 duid=g0;weight=75;rweight=75",
             "65 sip:192.0.2.2 0 duid=g1;weight=25;rweight=25",
         ]
@@ -95,6 +97,47 @@ async fn the_tables_say_what_the_trunk_says() {
     let mark = table(&database, "SELECT destination FROM dispatcher WHERE trunk_id = ''");
     assert_eq!(mark, [rows::destination_mark(&written.load.destination_mark()).uri]);
     assert!(!store.check_kamailio(ROOM).await.unwrap(), "nothing was wrong");
+}
+
+#[tokio::test]
+async fn a_name_has_the_rows_of_its_addresses_and_none_before_they_are_known() {
+    let (site, uri) = (Site::new(), "sip:gw.example.net");
+    site.write("acme.toml", &ACME.replace("sip:192.0.2.9", uri));
+    drop(site.store().await);
+    let store = SqliteStore::open(&site.database()).unwrap();
+    let database = site.database();
+    assert_eq!(destinations(&database).len(), 2);
+    let at = |uri: &str, weight| GatewayAddress { tier: 0, uri: uri.into(), weight };
+    let put = |transport, addresses| Change::PutAddresses {
+        trunk: "acme".into(),
+        uri: uri.into(),
+        target: Target::of(uri, transport).unwrap(),
+        addresses,
+    };
+    let addresses = vec![at("sip:192.0.2.8:5070", 1), at("sip:192.0.2.9:5070", 3)];
+    commit(&store, 1, vec![put(Transport::Udp, addresses.clone())], ROOM).await.unwrap();
+    assert_eq!(
+        destinations(&database)[..2],
+        [
+            "64 sip:192.0.2.8:5070 0 duid=g3;weight=25;rweight=25",
+            "64 sip:192.0.2.9:5070 0 duid=g4;weight=75;rweight=75"
+        ]
+    );
+    assert!(!store.check_kamailio(ROOM).await.unwrap(), "nothing was wrong");
+    assert_eq!(store.named_gateways().await.unwrap()[0].addresses, addresses);
+    // What was asked for another transport says nothing of this one.
+    commit(&store, 2, vec![put(Transport::Tcp, vec![at("sip:192.0.2.7", 1)])], ROOM).await.unwrap();
+    assert_eq!(store.named_gateways().await.unwrap()[0].addresses, addresses);
+    // The first is gone and comes back: its place is its own.
+    commit(&store, 3, vec![put(Transport::Udp, vec![at("sip:192.0.2.9:5070", 3)])], ROOM).await.unwrap();
+    commit(&store, 4, vec![put(Transport::Udp, addresses)], ROOM).await.unwrap();
+    assert!(destinations(&database)[0].contains("duid=g3;"), "{:?}", destinations(&database));
+    // Its trunk speaks TCP now: nothing is known of that.
+    let text = ACME.replace("sip:192.0.2.9", uri).replace("[\"US\"]", "[\"US\"]\ntransport = \"tcp\"");
+    site.write("acme.toml", &text);
+    follow(&site, &store).await.unwrap();
+    assert!(store.named_gateways().await.unwrap()[0].addresses.is_empty());
+    assert_eq!(destinations(&database).len(), 2);
 }
 
 #[tokio::test]
@@ -117,7 +160,7 @@ async fn only_what_changed_is_written_anew() {
     let ids = table(&database, "SELECT id FROM address WHERE trunk_id = 'acme'");
     site.write("acme.toml", &ACME.replace("priority = 10", "priority = 30"));
     follow(&site, &store).await.unwrap();
-    assert_eq!(destinations(&database)[2], "65 sip:gw.example.net 16 duid=g2;weight=100;rweight=100");
+    assert_eq!(destinations(&database)[2], "65 sip:192.0.2.9 0 duid=g2;weight=100;rweight=100");
     assert_eq!(table(&database, "SELECT id, ha1b FROM subscriber"), secret);
     assert_eq!(table(&database, "SELECT id FROM address WHERE trunk_id = 'acme'"), ids);
     let after = store.kamailio().await.unwrap().load;

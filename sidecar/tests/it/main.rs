@@ -22,6 +22,7 @@ mod delivery;
 mod disk_full;
 #[cfg(feature = "crash-points")]
 mod event_crashes;
+mod gateway_names;
 mod hostile_receivers;
 mod isolation;
 mod kamailio_fake;
@@ -31,6 +32,8 @@ mod kamailio_store;
 mod kills;
 mod lost;
 mod memory_outbox;
+#[path = "../../../tests/src/name_server.rs"]
+#[expect(unreachable_pub, reason = "the end-to-end tests have it too, where it is reached")]
 mod name_server;
 mod outbox;
 mod publishing;

@@ -67,8 +67,12 @@ pub(super) struct StepView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExplanationGateway)]
 pub(super) struct GatewayView {
+    /// As it was configured.
     uri: String,
-    /// Lower is tried first.
+    /// Where calls would be sent, for a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    /// Lower is tried first. Names that lead to addresses of several priorities have those of the trunk counted anew.
     priority: u16,
     weight: u16,
     /// How often it would be chosen among those of its priority that are as fit: 0 to 1.
@@ -226,7 +230,7 @@ impl From<Choice> for GatewayView {
             Fitness::Trial => Health::Trial,
             Fitness::Down => Health::Down,
         };
-        let Choice { uri, priority, weight, share, .. } = choice;
-        GatewayView { uri, priority, weight, share, health }
+        let Choice { uri, address, priority, weight, share, .. } = choice;
+        GatewayView { uri, address, priority, weight, share, health }
     }
 }

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::trunk::{Gateway, texts};
+use super::gateway::Gateway;
+use super::trunk::texts;
 use super::webhook::Webhook;
 use crate::api::answer::time;
 use crate::domain;
@@ -80,9 +81,9 @@ pub(in crate::api) fn warnings(app: &domain::Trunk) -> Vec<Warning> {
 }
 
 impl Application {
-    /// How its gateways do, one letter each.
+    /// How its gateways do, as a part of its version.
     pub(in crate::api) fn healths(&self) -> String {
-        self.origination_uris.iter().map(|gateway| gateway.health.letter()).collect()
+        self.origination_uris.iter().map(Gateway::moving).collect()
     }
 
     /// Shows an application; its URI is at `inbound_host`.

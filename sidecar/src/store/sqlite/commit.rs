@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::kamailio::Tables;
 use super::record::Entry;
-use super::{answers, configuration, endpoints, live_index, put, text, tokens};
+use super::{addresses, answers, configuration, endpoints, live_index, put, text, tokens};
 use crate::crash;
 use crate::difference::Line;
 use crate::domain::{
@@ -33,6 +33,9 @@ pub(super) fn commit(db: &Transaction<'_>, write: Write, terms: Terms) -> Result
     let row = params![revision, now_ms, actor.to_string(), request_id];
     db.prepare_cached("INSERT INTO config_revisions VALUES (?1, ?2, ?3, ?4, '')")?.execute(row)?;
     crash::point("write.revision");
+    if changes.iter().all(|change| matches!(change, Change::PutAddresses { .. })) {
+        addresses::replace_revision(db, terms.base)?;
+    }
     let tables = Tables::open(db, terms.capacity)?;
     let mut work = Work { db, actor, terms, tables, done: Done::default() };
     for change in changes {
@@ -62,14 +65,14 @@ pub(super) struct Work<'a> {
     pub(super) db: &'a Transaction<'a>,
     actor: Actor,
     pub(super) terms: Terms,
-    tables: Tables<'a>,
+    pub(super) tables: Tables<'a>,
     pub(super) done: Done,
 }
 
 /// What was done so far.
 #[derive(Default)]
 pub(super) struct Done {
-    effects: Vec<Effect>,
+    pub(super) effects: Vec<Effect>,
     reused: Vec<Reused>,
     pub(super) lines: Vec<Line>,
     managed: Vec<Managed>,
@@ -83,6 +86,9 @@ impl Work<'_> {
             Change::RemoveAccount(id) => self.remove_account(id),
             Change::PutTrunk(trunk) => self.put_trunk(*trunk),
             Change::RemoveTrunk(id) => self.remove_trunk(id),
+            Change::PutAddresses { trunk, uri, target, addresses } => {
+                self.put_addresses(&trunk, &uri, &target, &addresses)
+            }
             Change::PutToken(token) => self.put_token(token),
             Change::RemoveToken(id) => self.remove_token(id),
             Change::PutRatePlan(plan) => self.put_rate_plan(plan),
@@ -189,6 +195,10 @@ impl Work<'_> {
         put::trunk(self.db, &trunk, was, self.terms.stamp.updated_ms)?;
         let live = self.place(PlaceKind::Trunk, &trunk.id, self.terms.capacity.trunks)?;
         let gateways = self.place_gateways(&trunk, was)?;
+        let addresses = match &before {
+            Some(before) => self.keep_addresses(&trunk, before)?,
+            None => Vec::new(),
+        };
         let account = trunk.account.as_deref();
         let owner = account.map(|id| live_index::of(self.db, PlaceKind::Account, id)).transpose()?.flatten();
         let entry = Entry { kind, id: &trunk.id, account };
@@ -200,7 +210,7 @@ impl Work<'_> {
             }
         }
         let account = trunk.account.clone();
-        let placed = PlacedTrunk { item: trunk, live, gateways, account: owner };
+        let placed = PlacedTrunk { item: trunk, live, gateways, addresses, account: owner };
         let trunk = table::trunk(placed, self.terms.capacity)?;
         self.tables.trunk(&trunk, account.as_deref(), before.is_none())?;
         self.done.effects.push(Effect::PutTrunk(Box::new(trunk)));
@@ -209,13 +219,13 @@ impl Work<'_> {
 
     /// An endpoint that is sent to stays: what is still owed for the trunk's last calls gets sent.
     fn remove_trunk(&mut self, id: String) -> Result<(), StoreError> {
-        let Some(PlacedTrunk { item: before, live, .. }) = configuration::trunk(self.db, &id)? else {
-            return Ok(());
-        };
-        let kind = kind_name(before.kind);
-        if !self.may_change(kind, &id, Some(before.managed_by)) {
+        let Some(placed) = configuration::trunk(self.db, &id)? else { return Ok(()) };
+        let kind = kind_name(placed.item.kind);
+        if !self.may_change(kind, &id, Some(placed.item.managed_by)) {
             return Ok(());
         }
+        self.forget_addresses(&id, placed.addresses.iter())?;
+        let PlacedTrunk { item: before, live, .. } = placed;
         self.choose_rate_plan(&Payer::Trunk(id.clone()), None)?;
         self.db.prepare_cached("DELETE FROM trunks WHERE trunk_id = ?1")?.execute([&id])?;
         live_index::free(self.db, PlaceKind::Trunk, &id, self.terms.stamp)?;
@@ -265,7 +275,7 @@ impl Work<'_> {
         }
     }
 
-    fn place(&mut self, kind: PlaceKind, id: &str, room: u32) -> Result<u32, StoreError> {
+    pub(super) fn place(&mut self, kind: PlaceKind, id: &str, room: u32) -> Result<u32, StoreError> {
         live_index::place(self.db, kind, id, room, &mut self.done.reused)
     }
 
@@ -283,7 +293,7 @@ impl Work<'_> {
         gateways.map(|gateway| place(&gateway.uri)).collect()
     }
 
-    fn free_gateway(&self, trunk: &str, uri: &str) -> Result<(), StoreError> {
+    pub(super) fn free_gateway(&self, trunk: &str, uri: &str) -> Result<(), StoreError> {
         let id = live_index::gateway_id(trunk, uri);
         live_index::free(self.db, PlaceKind::Gateway, &id, self.terms.stamp)
     }

@@ -3,7 +3,9 @@
 use rusqlite::{Params, Row, Transaction};
 use trunk_admission::model::Table;
 
-use super::objects::{Take, account_of, take_acl, take_credential, take_gateway, take_webhook, trunk_of};
+use super::objects::{
+    Take, account_of, take_acl, take_address, take_credential, take_gateway, take_webhook, trunk_of,
+};
 use super::text::{self, damaged, get};
 use crate::domain::{Account, Node};
 use crate::publish::Capacity;
@@ -39,6 +41,8 @@ const IP_ACLS: &str = "SELECT * FROM ip_acls part";
 const CREDENTIALS: &str = "SELECT * FROM credentials part";
 const GATEWAYS: &str = "SELECT part.*, place.live FROM origination_uris part
     LEFT JOIN live_indexes place ON place.kind = 'gateway' AND place.id = trunk_id || '/' || uri";
+const ADDRESSES: &str = "SELECT part.*, place.live FROM gateway_addresses part
+    LEFT JOIN live_indexes place ON place.kind = 'gateway' AND place.id = trunk_id || '/' || uri || ' ' || address";
 const WEBHOOKS: &str = "SELECT * FROM endpoints part";
 
 /// The newest revision; 0 before the first.
@@ -116,10 +120,11 @@ fn each_part<P: Params + Copy>(
     params: P,
     mut put: impl FnMut(&Row<'_>, Take) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let parts: [(&str, &str, Take); 4] = [
+    let parts: [(&str, &str, Take); 5] = [
         (IP_ACLS, "ORDER BY trunk_id, ip_acl_id", take_acl),
         (CREDENTIALS, "ORDER BY trunk_id, credential_id", take_credential),
         (GATEWAYS, "ORDER BY trunk_id, origination_uri_id", take_gateway),
+        (ADDRESSES, "ORDER BY trunk_id, uri, tier, address", take_address),
         (WEBHOOKS, "AND state != 'removed'", take_webhook),
     ];
     parts.into_iter().try_for_each(|(select, order, take)| {

@@ -5,10 +5,11 @@ use rusqlite::Row;
 
 use super::text::{self, damaged, get, get_uuid};
 use crate::domain::{
-    Account, Credential, IpAcl, Millis, OldSecret, OriginationUri, Stamp, Trunk, Wanted, Webhook,
+    Account, Credential, GatewayAddress, IpAcl, Millis, OldSecret, OriginationUri, Stamp, Trunk, Wanted,
+    Webhook,
 };
 use crate::secret::{SigningKey, WebhookSecret};
-use crate::store::{Placed, PlacedTrunk, StoreError};
+use crate::store::{Placed, PlacedAddress, PlacedTrunk, StoreError};
 
 pub(super) fn account_of(row: &Row<'_>) -> Result<Placed<Account>, StoreError> {
     let item = Account {
@@ -49,7 +50,13 @@ pub(super) fn trunk_of(row: &Row<'_>) -> Result<PlacedTrunk, StoreError> {
         stamp: stamp(row)?,
     };
     let live = place(row, &item.id)?;
-    Ok(PlacedTrunk { item, live, gateways: Vec::new(), account: get(row, "owner_live")? })
+    Ok(PlacedTrunk {
+        item,
+        live,
+        gateways: Vec::new(),
+        addresses: Vec::new(),
+        account: get(row, "owner_live")?,
+    })
 }
 
 /// Puts a row into the trunk it belongs to.
@@ -93,6 +100,16 @@ pub(super) fn take_gateway(trunk: &mut PlacedTrunk, row: &Row<'_>) -> Result<(),
         stamp: stamp(row)?,
     });
     Ok(())
+}
+
+pub(super) fn take_address(trunk: &mut PlacedTrunk, row: &Row<'_>) -> Result<(), StoreError> {
+    let item = address_of(row)?;
+    trunk.addresses.push(PlacedAddress { gateway: get(row, "uri")?, live: place(row, &item.uri)?, item });
+    Ok(())
+}
+
+pub(super) fn address_of(row: &Row<'_>) -> Result<GatewayAddress, StoreError> {
+    Ok(GatewayAddress { tier: get(row, "tier")?, uri: get(row, "address")?, weight: get(row, "weight")? })
 }
 
 pub(super) fn take_webhook(trunk: &mut PlacedTrunk, row: &Row<'_>) -> Result<(), StoreError> {

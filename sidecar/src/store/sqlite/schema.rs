@@ -18,6 +18,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0009_deliveries.sql", include_str!("../../../../schema/sqlite/0009_deliveries.sql")),
     ("0010_endpoints.sql", include_str!("../../../../schema/sqlite/0010_endpoints.sql")),
     ("0011_clock.sql", include_str!("../../../../schema/sqlite/0011_clock.sql")),
+    ("0012_gateway_addresses.sql", include_str!("../../../../schema/sqlite/0012_gateway_addresses.sql")),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
