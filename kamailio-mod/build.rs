@@ -66,6 +66,7 @@ const TYPES: &[&str] = &[
     "to_body",
     "ua_client",
     "ua_server",
+    "uac_req",
     "_hdr_types_t",
     "_uri_type",
 ];

@@ -397,6 +397,30 @@ impl Instance {
         }
     }
 
+    /// Hands the gateways of the trunk with this index to `ask`, which sends each a probe.
+    pub fn probe(&self, trunk_live: u32, now: Now, mut ask: impl FnMut(Target)) {
+        let Some(tables) = &self.tables else { return };
+        let Some((trunk, in_overlay)) = tables.trunk_by_live(trunk_live) else { return };
+        let image = tables.image(in_overlay);
+        for gateway in image.gateways(&trunk).filter(|_| trunk.enabled()) {
+            let Some(word) = self.live.health(gateway.live) else { continue };
+            word.probed(now.mono_ns / 1_000_000);
+            ask(Target { text: image.gateway_text(&gateway), live: gateway.live, attempt: 0 });
+        }
+    }
+
+    /// A gateway has answered a probe.
+    pub fn probe_answered(&self, gateway_live: u32) {
+        if let Some(word) = self.live.health(gateway_live) {
+            word.answered();
+        }
+    }
+
+    /// How many trunks there is room for.
+    pub fn trunks_room(&self) -> u32 {
+        self.options.trunks
+    }
+
     /// URI of a gateway of the trunk, as it was configured.
     pub fn gateway_uri(&self, identity: &Identity, gateway_live: u32) -> Text {
         let mut uri = Text::EMPTY;

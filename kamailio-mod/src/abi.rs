@@ -8,7 +8,9 @@ use crate::guard::guarded;
 use crate::params;
 use crate::sys;
 use crate::verdict::Plain;
-use crate::{admit, backlog, dialog, explain, lifecycle, pv, ready, route, rows, rpc, screen, suspects};
+use crate::{
+    admit, backlog, dialog, explain, lifecycle, probe, pv, ready, route, rows, rpc, screen, suspects,
+};
 
 /// A table that Kamailio only reads. Raw pointers inside point to statics of ours.
 #[repr(transparent)]
@@ -66,7 +68,7 @@ const fn command(
     sys::cmd_export { name, function: Some(function), param_no: 0, fixup: None, free_fixup: None, flags }
 }
 
-const PARAMETER_COUNT: usize = if cfg!(feature = "panic-points") { 13 } else { 12 };
+const PARAMETER_COUNT: usize = if cfg!(feature = "panic-points") { 14 } else { 13 };
 static PARAMETERS: Shared<[sys::param_export; PARAMETER_COUNT]> = Shared([
     parameter(c"shm_dir", sys::PARAM_STRING, params::SHM_DIR.cell()),
     parameter(c"fail_mode", sys::PARAM_STRING, params::FAIL_MODE.cell()),
@@ -79,6 +81,7 @@ static PARAMETERS: Shared<[sys::param_export; PARAMETER_COUNT]> = Shared([
     parameter(c"failures", sys::PARAM_INT, params::FAILURES.cell()),
     parameter(c"strangers", sys::PARAM_INT, params::STRANGERS.cell()),
     parameter(c"flood", sys::PARAM_INT, params::FLOOD.cell()),
+    parameter(c"probe_s", sys::PARAM_INT, params::PROBE_S.cell()),
     #[cfg(feature = "panic-points")]
     parameter(c"panic_at", sys::PARAM_STRING, params::PANIC_AT.cell()),
     sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() },
@@ -259,6 +262,7 @@ pub(crate) unsafe extern "C" fn every_second(_: c_uint, _: *mut c_void) {
         backlog::look();
         rows::every_second();
     });
+    guarded("probe", probe::look);
 }
 
 /// Registered in `mod_init` for every new dialog.
@@ -286,6 +290,11 @@ pub(crate) unsafe extern "C" fn dialog_event(
     params: *mut sys::dlg_cb_params,
 ) {
     guarded("dialog_event", || dialog::event(dialog, event, params));
+}
+
+/// Registered for each probe of a gateway; the parameter is the gateway's number and 1.
+pub(crate) unsafe extern "C" fn probe_done(_: *mut sys::cell, _: c_int, params: *mut sys::tmcb_params) {
+    guarded("probe_done", || probe::done(params));
 }
 
 /// Registered for each admitted INVITE; the parameter is the call's slot.

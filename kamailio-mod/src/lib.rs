@@ -46,6 +46,7 @@ mod lifecycle;
 mod log;
 mod msg;
 mod params;
+mod probe;
 mod process;
 mod pv;
 mod ready;

@@ -18,6 +18,7 @@ use crate::digest::Algorithm;
 use crate::judgement::Judgement;
 use crate::log::{Level, once};
 use crate::params::{FailMode, Params};
+use crate::probe::Round;
 use crate::process::{self, Process};
 use crate::rows::Rows;
 use crate::verdict::Start;
@@ -81,6 +82,7 @@ pub(crate) fn mod_init() -> Start {
         digest,
         rates,
         rows,
+        round: Round::new(params.probe_s),
         sockets: Sockets::default(),
         judgement: Judgement::NONE,
         ready: None,

@@ -39,6 +39,8 @@ pub(crate) struct Params {
     pub(crate) spill_cells: u32,
     /// What strangers may do.
     pub(crate) brakes: Brakes,
+    /// Seconds in which each gateway is sent OPTIONS once; 0 for never.
+    pub(crate) probe_s: u32,
 }
 
 /// What those may do that have proved nothing; 0 for as much as they like.
@@ -90,6 +92,7 @@ pub(crate) static SPILL_CELLS: NumberCell = NumberCell::new("spill_cells", 262_1
 pub(crate) static FAILURES: NumberCell = NumberCell::new("failures", 10, 0, 1_000);
 pub(crate) static STRANGERS: NumberCell = NumberCell::new("strangers", 50, 0, 4_000);
 pub(crate) static FLOOD: NumberCell = NumberCell::new("flood", 500, 0, 100_000);
+pub(crate) static PROBE_S: NumberCell = NumberCell::new("probe_s", 0, 0, 60);
 #[cfg(feature = "panic-points")]
 pub(crate) static PANIC_AT: TextCell = TextCell::unset();
 
@@ -137,14 +140,25 @@ impl Params {
         Params::check(
             SHM_DIR.get(),
             FAIL_MODE.get(),
-            [&SLOTS, &TRUNKS, &ACCOUNTS, &GATEWAYS, &RING_CELLS, &SPILL_CELLS, &FAILURES, &STRANGERS, &FLOOD],
+            [
+                &SLOTS,
+                &TRUNKS,
+                &ACCOUNTS,
+                &GATEWAYS,
+                &RING_CELLS,
+                &SPILL_CELLS,
+                &FAILURES,
+                &STRANGERS,
+                &FLOOD,
+                &PROBE_S,
+            ],
         )
     }
 
     fn check(
         dir: Option<&[u8]>,
         mode: Option<&[u8]>,
-        numbers: [&NumberCell; 9],
+        numbers: [&NumberCell; 10],
     ) -> Result<Params, Vec<Problem>> {
         let mut problems = Vec::new();
         let shm_dir = check_dir(dir, &mut problems);
@@ -157,15 +171,25 @@ impl Params {
                 FailMode::Closed
             }
         };
-        let [slots, trunks, accounts, gateways, ring_cells, spill_cells, failures, strangers, flood] =
+        let [slots, trunks, accounts, gateways, ring_cells, spill_cells, failures, strangers, flood, probe_s] =
             numbers.map(|cell| cell.check(&mut problems));
         let brakes = Brakes { failures, strangers, flood };
         if !ring_cells.is_power_of_two() && problems.iter().all(|problem| problem.modparam != "ring_cells") {
             let rule = format!("{ring_cells} is no power of two");
             problems.push(Problem { modparam: "ring_cells", rule });
         }
-        let params =
-            Params { shm_dir, fail_mode, slots, trunks, accounts, gateways, ring_cells, spill_cells, brakes };
+        let params = Params {
+            shm_dir,
+            fail_mode,
+            slots,
+            trunks,
+            accounts,
+            gateways,
+            ring_cells,
+            spill_cells,
+            brakes,
+            probe_s,
+        };
         if problems.is_empty() { Ok(params) } else { Err(problems) }
     }
 }
@@ -211,6 +235,7 @@ mod tests {
             number("failures", 64),
             number("strangers", 64),
             number("flood", -1),
+            number("probe_s", 65),
         ];
         let problems =
             Params::check(Some(b"run/x"), Some(b"maybe"), cells.each_ref()).expect_err("all wrong");
@@ -245,7 +270,8 @@ mod tests {
                         &SPILL_CELLS,
                         &FAILURES,
                         &STRANGERS,
-                        &FLOOD
+                        &FLOOD,
+                        &PROBE_S,
                     ]
                 )
                 .is_err()

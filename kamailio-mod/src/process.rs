@@ -14,6 +14,7 @@ use crate::bind::Binds;
 use crate::brake::Rates;
 use crate::digest::Algorithm;
 use crate::judgement::Judgement;
+use crate::probe::Round;
 use crate::ready::LastReady;
 use crate::rows::Rows;
 use crate::sys;
@@ -32,6 +33,8 @@ pub(crate) struct Process {
     pub(crate) rows: Option<Rows>,
     /// Whose receive buffers the timer process looks at.
     pub(crate) sockets: Sockets,
+    /// Which gateways are asked next whether they are there.
+    pub(crate) round: Round,
     /// What was decided about the message in hand, for `$trunk(...)`, `trunk_route()` and the dialog.
     pub(crate) judgement: Judgement,
     /// The answer that tm is about to send, for the dialog callback that follows it.

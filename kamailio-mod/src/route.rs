@@ -168,7 +168,7 @@ fn next_gateway(process: &mut Process, msg: SipMsg<'_>, slot: SlotRef) -> bool {
 }
 
 /// Whether a URI (`sip:host[:port][;…]`) leads to an address, so that nobody has to look anything up.
-fn is_address(uri: &[u8]) -> bool {
+pub(crate) fn is_address(uri: &[u8]) -> bool {
     let place = uri.strip_prefix(b"sip:").unwrap_or_default();
     let end = place.iter().position(|byte| matches!(byte, b':' | b';')).unwrap_or(place.len());
     let digits = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';

@@ -23,6 +23,7 @@ mod overload;
 mod panics;
 mod passwords;
 mod phone;
+mod probes;
 mod refusals;
 mod reload;
 mod scenarios;

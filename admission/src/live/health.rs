@@ -2,6 +2,9 @@
 //!
 //! Three failures in a row take a gateway down. Ten seconds later one call may try it; that call's outcome decides, and
 //! each failed trial doubles the pause up to five minutes. Any success brings it up. A word of 0 is up, never used.
+//!
+//! Of a gateway that has answered a probe, probes tell more: one that is not answered is a failure, and while probes go on
+//! they alone try it when it is down. One that never answered any is left to the calls: some never do.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -12,8 +15,16 @@ const PAUSE_MS: u64 = 10_000;
 /// The pause doubles at most so often: 10 s to 320 s.
 const DOUBLINGS: u64 = 5;
 
+/// Pause before a call may try a gateway that probes know: they have stopped.
+const PROBED_PAUSE_MS: u64 = 120_000;
+
 const FAILED_MASK: u64 = 0xff;
 const TRIAL: u64 = 1 << 8;
+/// It has answered a probe.
+const ANSWERS: u64 = 1 << 9;
+/// It was sent a probe and has not answered yet.
+const ASKED: u64 = 1 << 10;
+const PROBES: u64 = ANSWERS | ASKED;
 const SINCE_SHIFT: u32 = 16;
 
 /// What came of sending a call, or a probe, to a gateway.
@@ -53,7 +64,10 @@ impl HealthWord<'_> {
         if failed < FAILURES {
             return Fitness::Up;
         }
-        let pause = PAUSE_MS << (failed - FAILURES).min(DOUBLINGS);
+        let pause = match word & ANSWERS {
+            0 => PAUSE_MS << (failed - FAILURES).min(DOUBLINGS),
+            _ => PROBED_PAUSE_MS,
+        };
         if now_ms < (word >> SINCE_SHIFT).saturating_add(pause) { Fitness::Down } else { Fitness::Trial }
     }
 
@@ -63,7 +77,7 @@ impl HealthWord<'_> {
             return false;
         }
         let word = self.0.load(Ordering::Relaxed);
-        let next = word & FAILED_MASK | TRIAL | now_ms << SINCE_SHIFT;
+        let next = word & (FAILED_MASK | PROBES) | TRIAL | now_ms << SINCE_SHIFT;
         self.0.compare_exchange(word, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
@@ -72,20 +86,45 @@ impl HealthWord<'_> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             let next = match outcome {
-                Outcome::Good => 0,
+                Outcome::Good => word & PROBES,
                 Outcome::Bad => {
                     let failed = (word & FAILED_MASK).saturating_add(1).min(FAILURES + DOUBLINGS);
                     // While it is down, only a trial's failure counts: calls sent to it for want of others do not.
                     if word & FAILED_MASK >= FAILURES && word & TRIAL == 0 {
                         return;
                     }
-                    failed | now_ms << SINCE_SHIFT
+                    failed | word & PROBES | now_ms << SINCE_SHIFT
                 }
             };
             match self.0.compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(current) => word = current,
             }
+        }
+    }
+
+    /// A probe is on its way. When the one before was not answered by a gateway that has answered others, that is a failure;
+    /// if it is down, its pause starts again.
+    pub(crate) fn probed(self, now_ms: u64) {
+        let missed = |word: u64| {
+            let failed = word & FAILED_MASK;
+            let counted = if failed < FAILURES { failed + 1 } else { failed };
+            counted | word & (PROBES | TRIAL) | now_ms << SINCE_SHIFT
+        };
+        self.update(|word| if word & PROBES == PROBES { missed(word) } else { word | ASKED });
+    }
+
+    /// It has answered a probe: a success that ends every doubt.
+    pub(crate) fn answered(self) {
+        self.update(|_| ANSWERS);
+    }
+
+    fn update(self, next: impl Fn(u64) -> u64) {
+        let mut word = self.0.load(Ordering::Relaxed);
+        while let Err(current) =
+            self.0.compare_exchange_weak(word, next(word), Ordering::Relaxed, Ordering::Relaxed)
+        {
+            word = current;
         }
     }
 }
@@ -122,5 +161,45 @@ mod tests {
         assert!(word.take_trial(now));
         word.report(Outcome::Good, now);
         assert_eq!(word.fitness(now), Fitness::Up);
+    }
+
+    #[test]
+    fn probes_take_down_and_bring_back_what_has_answered_them() {
+        let cell = AtomicU64::new(0);
+        let word = HealthWord(&cell);
+        let mut now = 1_000_000;
+        let mut ask = || {
+            now += 10_000;
+            word.probed(now);
+            word.fitness(now)
+        };
+        for _ in 0..10 {
+            assert_eq!(ask(), Fitness::Up, "it never answers: probes say nothing of it");
+        }
+        word.answered();
+        // The first of them is not answered only when the second is sent.
+        for expected in [Fitness::Up, Fitness::Up, Fitness::Up, Fitness::Down, Fitness::Down] {
+            assert_eq!(ask(), expected);
+        }
+        for _ in 0..100 {
+            assert_eq!(ask(), Fitness::Down, "no call tries it while probes do");
+        }
+        assert_eq!(word.fitness(now + PROBED_PAUSE_MS), Fitness::Trial, "probes have stopped");
+        word.answered();
+        assert_eq!((word.fitness(now), word.is_good()), (Fitness::Up, true));
+
+        // Calls count all the same, and a call that is taken ends the doubt of a missed answer.
+        word.probed(now);
+        word.probed(now);
+        word.report(Outcome::Bad, now);
+        assert!(word.is_good());
+        word.report(Outcome::Good, now);
+        for _ in 0..3 {
+            assert!(word.is_good());
+            word.report(Outcome::Bad, now);
+        }
+        assert_eq!(word.fitness(now + PAUSE_MS), Fitness::Down, "probes say when it is back");
+        word.answered();
+        assert!(word.is_good());
     }
 }
