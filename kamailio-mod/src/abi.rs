@@ -68,7 +68,7 @@ const fn command(
     sys::cmd_export { name, function: Some(function), param_no: 0, fixup: None, free_fixup: None, flags }
 }
 
-const PARAMETER_COUNT: usize = if cfg!(feature = "panic-points") { 14 } else { 13 };
+const PARAMETER_COUNT: usize = if cfg!(feature = "panic-points") { 15 } else { 14 };
 static PARAMETERS: Shared<[sys::param_export; PARAMETER_COUNT]> = Shared([
     parameter(c"shm_dir", sys::PARAM_STRING, params::SHM_DIR.cell()),
     parameter(c"fail_mode", sys::PARAM_STRING, params::FAIL_MODE.cell()),
@@ -81,6 +81,7 @@ static PARAMETERS: Shared<[sys::param_export; PARAMETER_COUNT]> = Shared([
     parameter(c"failures", sys::PARAM_INT, params::FAILURES.cell()),
     parameter(c"strangers", sys::PARAM_INT, params::STRANGERS.cell()),
     parameter(c"flood", sys::PARAM_INT, params::FLOOD.cell()),
+    parameter(c"customers", sys::PARAM_INT, params::CUSTOMERS.cell()),
     parameter(c"probe_s", sys::PARAM_INT, params::PROBE_S.cell()),
     #[cfg(feature = "panic-points")]
     parameter(c"panic_at", sys::PARAM_STRING, params::PANIC_AT.cell()),

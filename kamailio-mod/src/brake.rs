@@ -15,12 +15,13 @@ use crate::params::Brakes;
 /// A user of a trunk may be got wrong this many times as often as one address may get anything wrong: many phones of
 /// one customer share a name.
 const NAME_FACTOR: u32 = 2;
+/// An address that has lately proved a user may get it wrong this many times as often: somebody there who guesses is
+/// stopped too, a phone with an old password among a hundred that are right is not.
+const PROVED_FACTOR: u32 = 10;
 /// All strangers together may come this many times as often as those of one address.
 const NODE_FACTOR: u32 = 4;
 /// Strangers a second that are a flood of their own when no brake on them says how many.
 const CROWD: u32 = 200;
-/// Customers' new calls a second that are a load of their own.
-const CUSTOMERS: u32 = 200;
 /// Of strangers, this many seconds' worth may come at once.
 const BURST_SECONDS: u32 = 2;
 
@@ -40,6 +41,7 @@ pub(crate) enum Guess {
 pub(crate) struct Rates {
     wrong_from: Option<Rate>,
     wrong_for: Option<Rate>,
+    wrong_as_proved: Option<Rate>,
     strangers: Option<Rate>,
     /// Counted though nobody is held up by it, when `strangers` is off: whether strangers are the load has to be known.
     all_strangers: Option<Rate>,
@@ -56,22 +58,23 @@ impl Rates {
         let second =
             |calls: u32| Rate::per_second(f64::from(calls), Some((calls * BURST_SECONDS).max(1))).ok();
         let on = |number: u32, rate: Option<Rate>| rate.filter(|_| number > 0);
-        let Brakes { failures, strangers, flood } = brakes;
+        let Brakes { failures, strangers, flood, customers } = brakes;
         let crowd = if strangers > 0 { strangers * NODE_FACTOR } else { CROWD };
         Rates {
             wrong_from: on(failures, minute(failures)),
             wrong_for: on(failures, minute(failures * NAME_FACTOR)),
+            wrong_as_proved: on(failures, minute(failures * PROVED_FACTOR)),
             strangers: on(strangers, second(strangers)),
             all_strangers: second(crowd),
             crowd: Rate::per_second(f64::from(crowd), None).ok(),
-            customers: Rate::per_second(f64::from(CUSTOMERS), None).ok(),
+            customers: Rate::per_second(f64::from(customers), None).ok(),
             flood: on(flood, second(flood)),
         }
     }
 
     /// How far to look at a password when this address, or somebody with this name, may have been wrong too often. An
     /// address that has lately proved the name is held to neither what others did with it nor what was sent in the address's own
-    /// name, which over UDP anybody can.
+    /// name, which over UDP anybody can: only to what it got wrong of challenges that were sent to it.
     pub(crate) fn guess(&self, live: &Instance, source: IpAddr, trunk: u32, user: &[u8]) -> Guess {
         let braked = |brake, rate: Option<Rate>| rate.is_some_and(|rate| live.live().is_braked(brake, rate));
         if !braked(Brake::WrongFrom(source), self.wrong_from)
@@ -79,7 +82,17 @@ impl Rates {
         {
             return Guess::Look;
         }
-        if live.live().is_trusted(source, trunk, user) { Guess::LookIfAskedHere } else { Guess::Refuse }
+        let trusted = live.live().is_trusted(source, trunk, user)
+            && !braked(Brake::WrongAsProved(source, trunk, user), self.wrong_as_proved);
+        if trusted { Guess::LookIfAskedHere } else { Guess::Refuse }
+    }
+
+    /// Counts a wrong password of an address that was looked at because it had proved that user: an answer to a challenge that
+    /// was sent to that address.
+    pub(crate) fn wrong_as_proved(&self, live: &Instance, source: IpAddr, trunk: u32, user: &[u8]) {
+        if let Some(rate) = self.wrong_as_proved {
+            live.live().press(Brake::WrongAsProved(source, trunk, user), rate);
+        }
     }
 
     /// Counts a wrong password: an answer to a challenge of ours, so somebody got that. What is made up counts nowhere but
@@ -137,8 +150,8 @@ mod tests {
 
     #[test]
     fn nought_switches_a_brake_off() {
-        let off = Rates::new(Brakes { failures: 0, strangers: 0, flood: 0 });
-        assert!(off.wrong_from.is_none() && off.wrong_for.is_none());
+        let off = Rates::new(Brakes { failures: 0, strangers: 0, flood: 0, customers: 200 });
+        assert!(off.wrong_from.is_none() && off.wrong_for.is_none() && off.wrong_as_proved.is_none());
         assert!(off.strangers.is_none() && off.flood.is_none());
         // Whether there is a crowd of them is known all the same.
         assert_eq!(off.crowd.map(Rate::burst), Some(CROWD));
@@ -147,12 +160,13 @@ mod tests {
     #[test]
     fn every_number_that_a_parameter_takes_is_a_rate() {
         for number in [1, 10, 1_000] {
-            let on = Rates::new(Brakes { failures: number, strangers: number, flood: number });
+            let on =
+                Rates::new(Brakes { failures: number, strangers: number, flood: number, customers: number });
             let burst = |rate: Option<Rate>| rate.expect("a rate").burst();
             assert_eq!((burst(on.wrong_from), burst(on.wrong_for)), (number, 2 * number));
             assert_eq!((burst(on.strangers), burst(on.flood)), (2 * number, 2 * number));
             assert_eq!((burst(on.all_strangers), burst(on.crowd)), (8 * number, 4 * number));
-            assert_eq!(burst(on.customers), CUSTOMERS);
+            assert_eq!((burst(on.customers), burst(on.wrong_as_proved)), (number, 10 * number));
         }
     }
 }

@@ -99,7 +99,8 @@ pub(crate) fn prove(asked: &Asked<'_>, instance: &Instance, identity: &Identity,
     // SAFETY: a part of the message.
     let username = unsafe { KStr::new(&body.digest.username.whole) };
     let trunk = identity.trunk.live();
-    match asked.rates.guess(instance, source, trunk, username.bytes()) {
+    let guess = asked.rates.guess(instance, source, trunk, username.bytes());
+    match guess {
         Guess::Refuse => return Proved::NotLookedAt,
         Guess::LookIfAskedHere => {
             // Without its count, check_nonce (modules/auth/nonce.c) compares what the nonce was made for, as
@@ -133,6 +134,9 @@ pub(crate) fn prove(asked: &Asked<'_>, instance: &Instance, identity: &Identity,
     let right = unsafe { check(&raw mut body.digest, &raw mut method, digits) } == sys::AUTHENTICATED;
     if !(right && known && written.is_some() && counted_once(&body.digest)) {
         asked.rates.wrong(instance, source, trunk, username.bytes());
+        if guess == Guess::LookIfAskedHere {
+            asked.rates.wrong_as_proved(instance, source, trunk, username.bytes());
+        }
         return Proved::Wrong;
     }
     // SAFETY: as above, after a good response.

@@ -52,6 +52,8 @@ pub(crate) struct Brakes {
     pub(crate) strangers: u32,
     /// Calls from one address in a second on top of those that are answered at all.
     pub(crate) flood: u32,
+    /// New calls of customers in a second that are a load of their own.
+    pub(crate) customers: u32,
 }
 
 /// One broken rule.
@@ -92,6 +94,7 @@ pub(crate) static SPILL_CELLS: NumberCell = NumberCell::new("spill_cells", 262_1
 pub(crate) static FAILURES: NumberCell = NumberCell::new("failures", 10, 0, 1_000);
 pub(crate) static STRANGERS: NumberCell = NumberCell::new("strangers", 50, 0, 4_000);
 pub(crate) static FLOOD: NumberCell = NumberCell::new("flood", 500, 0, 100_000);
+pub(crate) static CUSTOMERS: NumberCell = NumberCell::new("customers", 200, 1, 100_000);
 pub(crate) static PROBE_S: NumberCell = NumberCell::new("probe_s", 0, 0, 60);
 #[cfg(feature = "panic-points")]
 pub(crate) static PANIC_AT: TextCell = TextCell::unset();
@@ -150,6 +153,7 @@ impl Params {
                 &FAILURES,
                 &STRANGERS,
                 &FLOOD,
+                &CUSTOMERS,
                 &PROBE_S,
             ],
         )
@@ -158,7 +162,7 @@ impl Params {
     fn check(
         dir: Option<&[u8]>,
         mode: Option<&[u8]>,
-        numbers: [&NumberCell; 10],
+        numbers: [&NumberCell; 11],
     ) -> Result<Params, Vec<Problem>> {
         let mut problems = Vec::new();
         let shm_dir = check_dir(dir, &mut problems);
@@ -171,9 +175,20 @@ impl Params {
                 FailMode::Closed
             }
         };
-        let [slots, trunks, accounts, gateways, ring_cells, spill_cells, failures, strangers, flood, probe_s] =
-            numbers.map(|cell| cell.check(&mut problems));
-        let brakes = Brakes { failures, strangers, flood };
+        let [
+            slots,
+            trunks,
+            accounts,
+            gateways,
+            ring_cells,
+            spill_cells,
+            failures,
+            strangers,
+            flood,
+            customers,
+            probe_s,
+        ] = numbers.map(|cell| cell.check(&mut problems));
+        let brakes = Brakes { failures, strangers, flood, customers };
         if !ring_cells.is_power_of_two() && problems.iter().all(|problem| problem.modparam != "ring_cells") {
             let rule = format!("{ring_cells} is no power of two");
             problems.push(Problem { modparam: "ring_cells", rule });
@@ -235,6 +250,7 @@ mod tests {
             number("failures", 64),
             number("strangers", 64),
             number("flood", -1),
+            number("customers", 64),
             number("probe_s", 65),
         ];
         let problems =
@@ -271,6 +287,7 @@ mod tests {
                         &FAILURES,
                         &STRANGERS,
                         &FLOOD,
+                        &CUSTOMERS,
                         &PROBE_S,
                     ]
                 )

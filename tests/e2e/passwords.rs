@@ -230,3 +230,31 @@ fn what_is_sent_in_a_customers_name_does_not_stop_its_right_password() {
         Ok(())
     });
 }
+
+#[test]
+fn an_address_that_has_proved_a_user_does_not_guess_for_ever() {
+    stack::test(Options::new().map(|options| options.define("WRONG_PASSWORDS_PER_MINUTE=3")), |stack| {
+        let (_gateway, uri) = guarded(stack)?;
+        let at = |last: u8| Agent::at(Ipv4Addr::new(127, 0, 0, last), stack.site.sip);
+        let (home, other) = (at(10)?, at(11)?);
+        for (name, agent) in [("home", &home), ("other", &other)] {
+            let (answer, _) = call_as(agent, &uri, name, USER, PASSWORD)?;
+            ensure!(answer.code() == Some(200), "{name}: {answer:?}");
+        }
+        // Three as anybody, thirty as one who has proved the user; then none, until some time has passed.
+        let mut guesses = 0;
+        loop {
+            let (answer, _) = call_as(&home, &uri, &format!("guess-{guesses}"), USER, "guess")?;
+            match answer.code() {
+                Some(407) => guesses += 1,
+                Some(403) => break,
+                _ => anyhow::bail!("guess {guesses}: {answer:?}"),
+            }
+            ensure!(guesses < 300, "nobody stops it");
+        }
+        ensure!(guesses >= 33, "stopped after {guesses}");
+        let (answer, _) = call_as(&other, &uri, "other-again", USER, PASSWORD)?;
+        ensure!(answer.code() == Some(200), "{answer:?}");
+        Ok(())
+    });
+}

@@ -20,6 +20,8 @@ pub enum Brake<'a> {
     WrongFrom(IpAddr),
     /// Wrong passwords for a user of the trunk with this `live` index, known or not.
     WrongFor(u32, &'a [u8]),
+    /// Wrong passwords, for a user of the trunk with this `live` index, from an address that has lately proved that user.
+    WrongAsProved(IpAddr, u32, &'a [u8]),
     /// Calls from an address that had proved nothing.
     Strangers(IpAddr),
     /// Those of them that came on top of what is answered with care.
@@ -52,6 +54,10 @@ impl Live {
         let (field, hash) = match brake {
             Brake::WrongFrom(source) => (0, keys.bytes(Space::Source, &neighbourhood(source))),
             Brake::WrongFor(trunk, user) => (1, keys.credential(trunk, user)),
+            Brake::WrongAsProved(source, trunk, user) => {
+                let source = keys.bytes(Space::Source, &neighbourhood(source));
+                (1, keys.pair(source, keys.credential(trunk, user)))
+            }
             Brake::Strangers(source) => (2, keys.bytes(Space::Source, &neighbourhood(source))),
             Brake::Flood(source) => (3, keys.bytes(Space::Source, &neighbourhood(source))),
             Brake::AllStrangers => return Some(RateWord(self.word(L_STRANGERS))),
@@ -101,9 +107,13 @@ pub(super) mod tests {
         let rate = Rate::per_second(0.001, Some(3)).unwrap();
         let here = IpAddr::from([192, 0, 2, 1]);
         let there = IpAddr::from([192, 0, 2, 2]);
-        for brake in
-            [Brake::WrongFrom(here), Brake::WrongFor(7, b"pbx"), Brake::Strangers(here), Brake::Flood(here)]
-        {
+        for brake in [
+            Brake::WrongFrom(here),
+            Brake::WrongFor(7, b"pbx"),
+            Brake::WrongAsProved(here, 7, b"pbx"),
+            Brake::Strangers(here),
+            Brake::Flood(here),
+        ] {
             for _ in 0..3 {
                 assert!(!live.is_braked(brake, rate) && live.press(brake, rate), "{brake:?}");
             }
@@ -113,6 +123,8 @@ pub(super) mod tests {
             Brake::WrongFrom(there),
             Brake::WrongFor(8, b"pbx"),
             Brake::WrongFor(7, b"pby"),
+            Brake::WrongAsProved(there, 7, b"pbx"),
+            Brake::WrongAsProved(here, 8, b"pbx"),
             Brake::Strangers(there),
             Brake::Flood(there),
             Brake::AllStrangers,
