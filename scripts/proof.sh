@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the long proofs, or the named ones: interleavings timers hammer torn deaths prefixes files churn starts webhooks; loss and chaos
-# only when they are named.
+# Runs the long proofs, or the named ones: interleavings timers hammer torn deaths prefixes files churn starts webhooks; loss, flood and
+# chaos only when they are named.
 # Each prints what its own runner says, and the time it took. What `make test` proves shortly, these prove at length: some twenty minutes for
 # all of them on two processors; with NIGHT=1 some hours.
 set -euo pipefail
@@ -66,6 +66,13 @@ proof_loss() {
     scripts/build.sh
     TRUNKLINE_KILLS=$(amount 30 1000) TRUNKLINE_KILLS_RATE=200 cargo test -p e2e --test e2e -- loss
     TRUNKLINE_STANDSTILL_S=$(amount 60 180) cargo test -p e2e --test e2e -- standstill
+}
+
+# Strangers' INVITEs, 20,000 a second or as many as the machine gives, beside honest callers: seconds. Prints what came of the honest calls and what
+# Kamailio used.
+proof_flood() {
+    scripts/build.sh
+    TRUNKLINE_FLOOD_SECONDS=$(amount 60 600) cargo test -p e2e --test e2e -- --nocapture a_flood_of_strangers
 }
 
 # Random calls, random deaths, and what must hold after each round: minutes.
