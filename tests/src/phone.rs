@@ -3,6 +3,7 @@
 //! It must never be told more than a customer would be: a number, a proxy, a user and a password. It plays one tone and
 //! keeps what it hears in a file, so that two of them can show that they hear each other.
 
+use std::collections::BTreeSet;
 use std::f64::consts::TAU;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -133,14 +134,17 @@ impl Phone {
         heard.with_context(|| format!("{share:.2} of what was heard is that tone"))
     }
 
-    /// Every method that it has sent, or been sent, a request of.
+    /// The CSeq of every request that it has sent or been sent; one that was sent again counts once.
     ///
     /// # Errors
     /// What it says cannot be read.
-    pub fn methods(&self) -> Result<Vec<String>> {
+    pub fn requests(&self) -> Result<BTreeSet<String>> {
         let said = self.child.output()?;
-        let requests = said.lines().filter(|line| line.trim_end().ends_with(" SIP/2.0"));
-        Ok(requests.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
+        Ok(said
+            .lines()
+            .filter_map(|line| line.strip_prefix("CSeq: "))
+            .map(|cseq| cseq.trim().to_owned())
+            .collect())
     }
 
     fn heard(&self) -> Result<Vec<i16>> {
