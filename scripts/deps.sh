@@ -4,6 +4,7 @@
 #   scripts/deps.sh            packages and headers
 #   scripts/deps.sh headers    headers only
 #   scripts/deps.sh npm        npm, for one of the proofs
+#   scripts/deps.sh valgrind   valgrind, for another
 #   scripts/deps.sh phone      a SIP client of somebody else, for the end-to-end tests
 #
 # Runs as root or through sudo. When everything is present it starts no package manager and needs no network.
@@ -138,6 +139,7 @@ case "${1:-all}" in
     all) install_packages; fetch_headers ;;
     headers) fetch_headers ;;
     phone) packages=(baresip-core); install_packages ;;
+    valgrind) packages=(valgrind); install_packages ;;
     npm) command -v npm >/dev/null || { packages=(nodejs npm); install_packages; } ;;
     *) die "unknown argument: $1" ;;
 esac
