@@ -31,7 +31,7 @@ use sweep::{Means, Sweep};
 
 /// Most records written in one transaction.
 const BATCH: usize = 512;
-/// How long to wait when the ring is empty. The module cannot wake us without a system call on its side.
+/// How long to wait when the ring is empty, or was nearly. The module cannot wake us without a system call on its side.
 const IDLE: Duration = Duration::from_millis(10);
 /// How long to wait for Kamailio to make the ring.
 const ABSENT: Duration = Duration::from_millis(200);
@@ -64,13 +64,15 @@ pub struct Ingest {
     source: Source,
     sweep: Sweep,
     looked: Option<Instant>,
+    /// When nothing was left to be written.
+    emptied: Instant,
 }
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A batch was written; there may be more.
-    Wrote,
+    /// So many records were written; there may be more.
+    Wrote(usize),
     /// The ring is empty.
     Empty,
     /// There is no ring yet.
@@ -86,14 +88,17 @@ impl Ingest {
         let source = Source::new(deps.dir.clone());
         deps.status.update(|state| state.module = source.state());
         let sweep = Sweep::new(deps.dir.clone(), lost);
-        Ingest { deps, source, sweep, looked: None }
+        Ingest { deps, source, sweep, looked: None, emptied: Instant::now() }
     }
 
     /// Runs until `stop`, then empties the ring.
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let wait = match self.step().await {
-                Step::Wrote => continue,
+                // A few at a time cost a transaction each: what comes in the next moment is written with them. But now and then
+                // the ring has to be found empty.
+                Step::Wrote(records) if records < BATCH && self.emptied.elapsed() < LOOK => IDLE,
+                Step::Wrote(_) => continue,
                 Step::Empty => IDLE,
                 Step::Absent => ABSENT,
                 Step::StoreFailed => STORE_PAUSE,
@@ -105,7 +110,7 @@ impl Ingest {
         }
         // A store that fails now will find the same records at the next start, and so will one that cannot keep up.
         let until = Instant::now() + FINAL_DRAIN;
-        while self.step().await == Step::Wrote && Instant::now() < until {}
+        while matches!(self.step().await, Step::Wrote(_)) && Instant::now() < until {}
     }
 
     /// Writes one batch, and sweeps when the ring is empty: what it held may be the end of a call.
@@ -118,6 +123,7 @@ impl Ingest {
         }
         let Some((ring_id, records)) = polled else { return Step::Absent };
         if records.is_empty() {
+            self.emptied = Instant::now();
             // Only now may another ring take this one's place: nothing is left in it.
             self.source.follow();
             if let Err(error) = self.sweep(Instant::now()).await {
@@ -132,7 +138,7 @@ impl Ingest {
                 self.source.acknowledge(&records);
                 crash::point("ingest.acknowledged");
                 self.deps.status.update(|state| state.store_error = None);
-                Step::Wrote
+                Step::Wrote(records.len())
             }
             Err(error) => self.failed("ingest", &error),
         }

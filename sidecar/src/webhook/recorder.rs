@@ -14,6 +14,8 @@ use crate::store::{AttemptRecord, Outbox, StoreError};
 
 /// Most attempts in one transaction, and most that wait for the next one.
 const BATCH: usize = 256;
+/// How long to gather after a write: a few attempts at a time would cost a transaction each.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long to keep away from a store that failed.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -50,10 +52,14 @@ async fn work(
     let mut entries = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut entries, BATCH).await > 0 {
         let attempts: Vec<_> = entries.iter().map(|entry| entry.attempt.clone()).collect();
+        let few = attempts.len() < BATCH;
         let good = write(attempts, &*outbox, &metrics, &stop).await;
         for entry in entries.drain(..) {
             // Whoever does not wait any more has been stopped.
             let _ = entry.written.send(good);
+        }
+        if few {
+            tokio::time::sleep(GATHER).await;
         }
     }
 }
