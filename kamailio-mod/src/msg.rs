@@ -181,7 +181,7 @@ impl<'a> SipMsg<'a> {
     }
 
     /// `cause` of the first `Reason: Q.850` header (RFC 3326), 1 to 127; 0 when there is none, and
-    /// [`NO_MEDIA`] when any of them says that media had stopped.
+    /// [`NO_MEDIA`] when it is a request and any of them says that media had stopped.
     pub(crate) fn q850(&self) -> u16 {
         // SAFETY: Kamailio's parser on Kamailio's message, to its end.
         if unsafe { sys::parse_headers(self.as_ptr(), !0, 0) } < 0 {
@@ -191,7 +191,9 @@ impl<'a> SipMsg<'a> {
             let reasons = self.headers().filter(|header| header.type_ == sys::HDR_REASON_T);
             reasons.map(|header| self.text(&header.body).bytes())
         };
-        if reasons().any(reason_header::no_media) {
+        // Said of a call that was up, so in its BYE.
+        let is_request = self.get().first_line.type_ as u32 == sys::SIP_REQUEST;
+        if is_request && reasons().any(reason_header::no_media) {
             return NO_MEDIA;
         }
         reasons().find_map(reason_header::q850).unwrap_or(0)

@@ -1,8 +1,8 @@
 //! OPTIONS to gateways, so that one that is dead is known before a call finds out, and one that is back before a call tries it.
 //!
 //! Runs in Kamailio's timer process, once a second a part of the trunks, and tells the health words alone: an answer in whatever
-//! process it comes, no answer when the next probe is sent. It must never be called on the way of a call, send to a name, or
-//! keep more than a second's probes waiting.
+//! process it comes, no answer when the next probe is sent. A probe that is not answered is a transaction for `fr_timer` (30 s). It must never be
+//! called on the way of a call, or send to a name.
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -18,8 +18,9 @@ use crate::process::{self, Process};
 use crate::route::is_address;
 use crate::{abi, admit, sys};
 
-/// Most probes of a second. With more gateways than this times the interval, each is probed less often.
-const MOST_PER_SECOND: usize = 500;
+/// Most probes of a second: 3,000 transactions when nobody answers. With more gateways than this times the interval, each is probed less
+/// often.
+const MOST_PER_SECOND: usize = 100;
 /// Who asks. Nobody answers to it.
 const FROM: &[u8] = b"sip:trunkline@localhost";
 

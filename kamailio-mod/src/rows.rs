@@ -6,7 +6,8 @@
 //! number is left in shared memory. Once a second the timer process deletes those rows and ends the transaction in which dialog has
 //! written since; so no worker ever waits for a file, and nobody finds it locked.
 //!
-//! It must never run a statement anywhere else, and never lose a number: without room, dialog deletes the row as it always did.
+//! It must never run a statement anywhere else, and never lose a number while Kamailio lives: without room, dialog deletes the row as it
+//! always did, if it finds the file unlocked in that moment. What is left when Kamailio dies, `Instance::has_ended` knows at the next start.
 
 use core::fmt::Write as _;
 use core::ptr;
@@ -37,10 +38,18 @@ pub(crate) struct Rows {
 enum Writer {
     /// This process has written nothing so far.
     None,
-    /// The connection; whether a transaction is open; what still has to be deleted.
-    Open { db: DialogDb, begun: bool, over: Vec<u64> },
-    /// The database cannot be had.
-    Broken,
+    /// The database can be written to.
+    Open(Connection),
+}
+
+struct Connection {
+    db: DialogDb,
+    /// Whether a transaction is open.
+    begun: bool,
+    /// What still has to be deleted.
+    over: Vec<u64>,
+    /// What has been, in a transaction that may yet fail.
+    deleted: Vec<u64>,
 }
 
 impl Rows {
@@ -67,45 +76,67 @@ impl Rows {
 
     /// What the timer process does each second.
     fn write(&mut self) {
-        let handover = self.handover();
+        let Some(handover) = self.handover() else { return };
         if matches!(self.writer, Writer::None) {
-            self.writer = match DialogDb::open(&self.place) {
-                Ok(db) => Writer::Open { db, begun: false, over: Vec::new() },
-                Err(problem) => {
-                    let text = format_args!(
-                        "the database of dialogs: {problem}; dialogs that are over are deleted by the workers"
-                    );
-                    log::once(Level::Error, text);
-                    Writer::Broken
+            match DialogDb::open(&self.place) {
+                Ok(db) => {
+                    let (over, deleted) = (Vec::new(), Vec::new());
+                    self.writer = Writer::Open(Connection { db, begun: false, over, deleted });
                 }
-            };
-        }
-        let Writer::Open { db, begun, over } = &mut self.writer else { return };
-        // What could not be deleted so far goes first; meanwhile the words fill up, and then dialog deletes rows again.
-        if over.len() < WAITING
-            && let Some(handover) = handover
-        {
-            handover.take(|number| over.push(number));
-        }
-        while !over.is_empty() {
-            let some = &over[over.len().saturating_sub(AT_ONCE)..];
-            if !self.place.tables.iter().all(|table| db.run(&deleting(table, some))) {
-                let text =
-                    format_args!("{} dialogs that are over are still in the database of dialogs", over.len());
-                log::line(Level::Error, &UNWRITTEN, text);
-                break;
+                Err(problem) => {
+                    let text = format_args!("the database of dialogs: {problem}; tried again each second");
+                    log::line(Level::Error, &UNWRITTEN, text);
+                }
             }
-            over.truncate(over.len() - some.len());
         }
-        let ended = !*begun || db.run("COMMIT");
-        *begun = db.run("BEGIN");
-        if !ended && *begun {
-            let text = "what was written of the dialogs in the last second is lost: a restart will not know those calls";
-            log::line(Level::Error, &UNWRITTEN, format_args!("{text}"));
-        } else if !ended {
+        let Writer::Open(connection) = &mut self.writer else { return };
+        // What could not be deleted so far goes first; meanwhile the words fill up, and then dialog deletes rows again.
+        if connection.over.len() < WAITING {
+            handover.take(|number| connection.over.push(number));
+        }
+        connection.delete(&self.place);
+        connection.commit();
+    }
+}
+
+impl Connection {
+    fn delete(&mut self, place: &Place) {
+        while !self.over.is_empty() {
+            let rest = self.over.len().saturating_sub(AT_ONCE);
+            let some = &self.over[rest..];
+            if !place.tables.iter().all(|table| self.db.run(&deleting(table, some))) {
+                let waiting = self.over.len();
+                let text =
+                    format_args!("{waiting} dialogs that are over are still in the database of dialogs");
+                log::line(Level::Error, &UNWRITTEN, text);
+                return;
+            }
+            let some = self.over.split_off(rest);
+            if self.begun {
+                self.deleted.extend(some);
+            }
+        }
+    }
+
+    /// Ends the transaction and begins the next, which takes no lock until something is written.
+    fn commit(&mut self) {
+        let ended = !self.begun || self.db.run("COMMIT");
+        if ended {
+            self.deleted.clear();
+        }
+        self.begun = self.db.run("BEGIN");
+        if ended {
+            return;
+        }
+        if !self.begun {
             // It was not the transaction that failed, only its end: it goes on.
-            *begun = true;
+            self.begun = true;
+            return;
         }
+        self.over.append(&mut self.deleted);
+        let text =
+            "what was written of the dialogs in the last second is lost: a restart will not know those calls";
+        log::line(Level::Error, &UNWRITTEN, format_args!("{text}"));
     }
 }
 

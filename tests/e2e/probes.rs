@@ -108,7 +108,7 @@ fn reply(request: &str, status: &str) -> String {
 
 #[test]
 fn a_gateway_that_answers_no_probe_loses_no_call_and_is_back_when_it_does() {
-    let options = Options::new().map(|options| options.define("WITH_PROBES").define("PROBE_S=1"));
+    let options = Options::new().map(|options| options.define("WITH_PROBES").define("PROBE_S=2"));
     stack::test(options, |stack| {
         let asked = Asked::start()?;
         let second = Gateway::answering(stack.dir(), "second")?;
@@ -155,7 +155,7 @@ fn a_gateway_that_answers_no_probe_loses_no_call_and_is_back_when_it_does() {
 
 #[test]
 fn a_gateway_that_never_answers_probes_is_left_to_the_calls() {
-    let options = Options::new().map(|options| options.define("WITH_PROBES").define("PROBE_S=1"));
+    let options = Options::new().map(|options| options.define("WITH_PROBES").define("PROBE_S=2"));
     stack::test(options, |stack| {
         let asked = Asked::start()?;
         asked.deaf.store(true, Ordering::Relaxed);

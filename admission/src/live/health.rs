@@ -4,7 +4,8 @@
 //! each failed trial doubles the pause up to five minutes. Any success brings it up. A word of 0 is up, never used.
 //!
 //! Of a gateway that has answered a probe, probes tell more: one that is not answered is a failure, and while probes go on
-//! they alone try it when it is down. One that never answered any is left to the calls: some never do.
+//! they alone try it when it is down. One that never answered any is left to the calls: some never do. And what calls have found
+//! out only calls can end: a gateway that answers probes and fails calls is down like any other.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -25,6 +26,8 @@ const ANSWERS: u64 = 1 << 9;
 /// It was sent a probe and has not answered yet.
 const ASKED: u64 = 1 << 10;
 const PROBES: u64 = ANSWERS | ASKED;
+/// A call has failed there, and none has gone well since.
+const CALLS: u64 = 1 << 11;
 const SINCE_SHIFT: u32 = 16;
 
 /// What came of sending a call, or a probe, to a gateway.
@@ -64,9 +67,9 @@ impl HealthWord<'_> {
         if failed < FAILURES {
             return Fitness::Up;
         }
-        let pause = match word & ANSWERS {
-            0 => PAUSE_MS << (failed - FAILURES).min(DOUBLINGS),
-            _ => PROBED_PAUSE_MS,
+        let pause = match word & (ANSWERS | CALLS) {
+            ANSWERS => PROBED_PAUSE_MS,
+            _ => PAUSE_MS << (failed - FAILURES).min(DOUBLINGS),
         };
         if now_ms < (word >> SINCE_SHIFT).saturating_add(pause) { Fitness::Down } else { Fitness::Trial }
     }
@@ -77,7 +80,7 @@ impl HealthWord<'_> {
             return false;
         }
         let word = self.0.load(Ordering::Relaxed);
-        let next = word & (FAILED_MASK | PROBES) | TRIAL | now_ms << SINCE_SHIFT;
+        let next = word & (FAILED_MASK | PROBES | CALLS) | TRIAL | now_ms << SINCE_SHIFT;
         self.0.compare_exchange(word, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
@@ -93,7 +96,7 @@ impl HealthWord<'_> {
                     if word & FAILED_MASK >= FAILURES && word & TRIAL == 0 {
                         return;
                     }
-                    failed | word & PROBES | now_ms << SINCE_SHIFT
+                    failed | word & PROBES | CALLS | now_ms << SINCE_SHIFT
                 }
             };
             match self.0.compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed) {
@@ -109,14 +112,14 @@ impl HealthWord<'_> {
         let missed = |word: u64| {
             let failed = word & FAILED_MASK;
             let counted = if failed < FAILURES { failed + 1 } else { failed };
-            counted | word & (PROBES | TRIAL) | now_ms << SINCE_SHIFT
+            counted | word & (PROBES | CALLS | TRIAL) | now_ms << SINCE_SHIFT
         };
         self.update(|word| if word & PROBES == PROBES { missed(word) } else { word | ASKED });
     }
 
-    /// It has answered a probe: a success that ends every doubt.
+    /// It has answered a probe: that ends every doubt but that of calls.
     pub(crate) fn answered(self) {
-        self.update(|_| ANSWERS);
+        self.update(|word| if word & CALLS == 0 { ANSWERS } else { word & !ASKED | ANSWERS });
     }
 
     fn update(self, next: impl Fn(u64) -> u64) {
@@ -198,8 +201,24 @@ mod tests {
             assert!(word.is_good());
             word.report(Outcome::Bad, now);
         }
-        assert_eq!(word.fitness(now + PAUSE_MS), Fitness::Down, "probes say when it is back");
+        // What calls have found out, no probe ends: its front answers, and it serves nobody.
         word.answered();
+        assert!(!word.is_good());
+        assert_eq!(word.fitness(now + PAUSE_MS - 1), Fitness::Down);
+        assert!(word.take_trial(now + PAUSE_MS));
+        word.report(Outcome::Bad, now + PAUSE_MS);
+        word.answered();
+        assert_eq!(word.fitness(now + 2 * PAUSE_MS), Fitness::Down, "each failed trial doubles the pause");
+        assert!(word.take_trial(now + 3 * PAUSE_MS));
+        word.report(Outcome::Good, now + 3 * PAUSE_MS);
         assert!(word.is_good());
+
+        // Neither does one between two failures.
+        for _ in 0..3 {
+            assert!(word.is_good());
+            word.report(Outcome::Bad, now);
+            word.answered();
+        }
+        assert!(!word.is_good());
     }
 }
