@@ -6,14 +6,15 @@ use rusqlite::Connection;
 use trunk_admission::model::AuthMode;
 use trunkd::config;
 use trunkd::difference::Plan;
-use trunkd::domain::{GatewayAddress, Transport};
+use trunkd::domain::{Actor, GatewayAddress, Stamp, Transport};
 use trunkd::gateways::Target;
+use trunkd::kamailio::preflight::Limits;
 use trunkd::kamailio::rows;
 use trunkd::publish::Capacity;
 use trunkd::store::sqlite::SqliteStore;
-use trunkd::store::{Change, Store, StoreError};
+use trunkd::store::{Change, Store, StoreError, Terms, Write};
 
-use crate::support::{Site, commit};
+use crate::support::{LIMITS, Site, commit};
 
 const ROOM: Capacity = Capacity { trunks: 64, accounts: 64, gateways: 64 };
 
@@ -138,6 +139,34 @@ async fn a_name_has_the_rows_of_its_addresses_and_none_before_they_are_known() {
     follow(&site, &store).await.unwrap();
     assert!(store.named_gateways().await.unwrap()[0].addresses.is_empty());
     assert_eq!(destinations(&database).len(), 2);
+}
+
+#[tokio::test]
+async fn addresses_replace_their_own_revisions_whatever_others_call_their_requests() {
+    let (site, uri) = (Site::new(), "sip:gw.example.net");
+    site.write("acme.toml", &ACME.replace("sip:192.0.2.9", uri));
+    drop(site.store().await);
+    let store = SqliteStore::open(&site.database()).unwrap();
+    let kamailio = Limits { address: true, dispatcher: true, max_subnets: 100, ..LIMITS };
+    let write = async |actor, base, changes| {
+        let write = Write { actor, request_id: "gateway-addresses".into(), changes, idempotency: None };
+        let terms = Terms { base, stamp: Stamp::new(5, base + 1), capacity: ROOM, kamailio };
+        store.commit(write, terms).await.unwrap();
+    };
+    // An audit row names the revision of a customer's write.
+    site.write("acme.toml", &ACME.replace("sip:192.0.2.9", uri).replace("priority = 10", "priority = 30"));
+    let plan = Plan::between(&store.snapshot().await.unwrap(), &site.load().provisioned);
+    assert!(!plan.is_empty());
+    write(Actor::Files, 1, plan.changes).await;
+    for base in 2..5 {
+        let address = GatewayAddress { tier: 0, uri: format!("sip:192.0.2.{base}"), weight: 1 };
+        let target = Target::of(uri, Transport::Udp).unwrap();
+        let (trunk, uri) = ("acme".into(), uri.into());
+        let change = Change::PutAddresses { trunk, uri, target, addresses: vec![address] };
+        write(Actor::Daemon, base, vec![change]).await;
+    }
+    let revisions = table(&site.database(), "SELECT revision, actor FROM config_revisions");
+    assert_eq!(revisions, ["1 files", "2 files", "5 trunkd"]);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::commit::Work;
 use super::objects::address_of;
 use super::text::{get, read_transport};
 use super::{configuration, live_index};
-use crate::domain::{GatewayAddress, Trunk};
+use crate::domain::{Actor, GatewayAddress, Trunk};
 use crate::gateways::{REQUEST_ID, Target};
 use crate::store::{Effect, NamedGateway, PlaceKind, PlacedAddress, PlacedTrunk, StoreError};
 use crate::table;
@@ -45,10 +45,10 @@ pub(super) fn named(db: &Transaction<'_>) -> Result<Vec<NamedGateway>, StoreErro
 }
 
 /// Takes the place of the revision before, if that too told of addresses alone: names that lead elsewhere every minute must
-/// not fill the log of what people did.
+/// not fill the log of what people did. Who writes may call a request anything: only the daemon's own go.
 pub(super) fn replace_revision(db: &Transaction<'_>, before: i64) -> Result<(), StoreError> {
-    let sql = "DELETE FROM config_revisions WHERE revision = ?1 AND request_id = ?2";
-    db.prepare_cached(sql)?.execute(params![before, REQUEST_ID])?;
+    let sql = "DELETE FROM config_revisions WHERE revision = ?1 AND request_id = ?2 AND actor = ?3";
+    db.prepare_cached(sql)?.execute(params![before, REQUEST_ID, Actor::Daemon.to_string()])?;
     Ok(())
 }
 
