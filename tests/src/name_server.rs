@@ -3,7 +3,7 @@
 //!
 //! trunkd's own tests have it too. It must never know what the names are for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +13,10 @@ use std::time::Duration;
 const A: u16 = 1;
 const CNAME: u16 = 5;
 const AAAA: u16 = 28;
-const SRV: u16 = 33;
-const NAPTR: u16 = 35;
+/// The kind of record that has a server of a service.
+pub const SRV: u16 = 33;
+/// The kind of record that points at services.
+pub const NAPTR: u16 = 35;
 /// How often it looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -59,6 +61,7 @@ struct State {
     zone: Zone,
     ttl_s: u32,
     silent: bool,
+    refused: HashSet<(String, u16)>,
     asked: HashMap<(String, u16), usize>,
 }
 
@@ -101,6 +104,11 @@ impl NameServer {
         lock(&self.state).silent = silent;
     }
 
+    /// Records of this kind of a name are answered with SERVFAIL from now on.
+    pub fn refuse(&self, name: &str, kind: u16) {
+        lock(&self.state).refused.insert((name.to_owned(), kind));
+    }
+
     /// How often the addresses (A) of a name were asked for.
     #[must_use]
     pub fn asked(&self, name: &str) -> usize {
@@ -132,6 +140,7 @@ impl State {
         if self.silent {
             return None;
         }
+        let refused = self.refused.contains(&(name.clone(), kind));
         let mut records = Vec::new();
         let mut owner = name;
         while let Some(entries) = self.zone.get(owner.as_str()) {
@@ -151,7 +160,10 @@ impl State {
             }
         }
         let mut packet = query[..2].to_vec();
-        packet.extend([0x85, 0x80, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
+        if refused {
+            records.clear();
+        }
+        packet.extend([0x85, if refused { 0x82 } else { 0x80 }, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
         packet.extend(&query[12..end + 4]);
         records.iter().for_each(|record| packet.extend(record));
         Some(packet)

@@ -55,10 +55,11 @@ pub enum LookupError {
 pub async fn look_up(resolver: &TokioResolver, target: &Target, ipv6: bool) -> Result<Found, LookupError> {
     let mut walk = Walk { resolver, ipv6, ttl_s: u32::MAX, trouble: None };
     let late = || LookupError::Failed(format!("no answer within {} s", PATIENCE.as_secs()));
-    let places = tokio::time::timeout(PATIENCE, walk.target(target))
-        .await
-        .map_err(|_| late())?
-        .map_err(LookupError::Failed)?;
+    let walked = tokio::time::timeout(PATIENCE, walk.target(target)).await;
+    let places = match walked {
+        Ok(places) => places.map_err(LookupError::Failed)?,
+        Err(_) => return Err(walk.trouble.map_or_else(late, LookupError::Failed)),
+    };
     match (places.is_empty(), walk.trouble) {
         (true, Some(trouble)) => Err(LookupError::Failed(trouble)),
         (true, None) => Err(LookupError::Nothing),
@@ -78,6 +79,13 @@ struct Place {
     transport: Transport,
 }
 
+/// A question that was not answered.
+struct Unanswered {
+    why: String,
+    /// Nothing came, not so much as a refusal.
+    silent: bool,
+}
+
 struct Walk<'a> {
     resolver: &'a TokioResolver,
     ipv6: bool,
@@ -92,12 +100,15 @@ impl Walk<'_> {
         if port.is_none() && !is_localhost(host) {
             let services = match *transport {
                 Some(transport) => vec![(transport, service_name(transport, host))],
-                None => self.services(host).await?,
+                None => self.services(host).await,
             };
             for (transport, service) in services {
-                let found = self.service(transport, &service).await?;
-                if !found.is_empty() {
-                    return Ok(found);
+                match self.service(transport, &service).await {
+                    Ok(found) if found.is_empty() => {}
+                    Ok(found) => return Ok(found),
+                    Err(Unanswered { why, silent: true }) => return Err(why),
+                    // Some name servers refuse what they do not know of; the host may be there all the same.
+                    Err(refused) => self.note(refused),
                 }
             }
         }
@@ -109,8 +120,12 @@ impl Walk<'_> {
     }
 
     /// Where the services of a name are told of: what its NAPTR records say, else where everybody would look.
-    async fn services(&mut self, host: &str) -> Result<Vec<(Transport, String)>, String> {
-        let records = self.ask(host, RecordType::NAPTR).await?;
+    async fn services(&mut self, host: &str) -> Vec<(Transport, String)> {
+        let records = self.ask(host, RecordType::NAPTR).await;
+        let records = records.unwrap_or_else(|error| {
+            self.note(error);
+            Vec::new()
+        });
         let mut records: Vec<&NAPTR> = records.iter().filter_map(naptr).collect();
         records.sort_by_key(|record| (record.order, record.preference));
         let found = records.into_iter().filter_map(|record| {
@@ -124,18 +139,18 @@ impl Walk<'_> {
         });
         let found: Vec<_> = found.take(MAX_SERVERS).collect();
         if !found.is_empty() {
-            return Ok(found);
+            return found;
         }
         let usual = [Transport::Udp, Transport::Tcp];
-        Ok(usual.into_iter().map(|transport| (transport, service_name(transport, host))).collect())
+        usual.into_iter().map(|transport| (transport, service_name(transport, host))).collect()
     }
 
     /// The addresses of a service; none if there is no such service.
-    async fn service(&mut self, transport: Transport, name: &str) -> Result<Vec<Place>, String> {
+    async fn service(&mut self, transport: Transport, name: &str) -> Result<Vec<Place>, Unanswered> {
         let records = self.ask(name, RecordType::SRV).await?;
-        // A dot for a server: the service is decidedly not there.
-        let mut records: Vec<&SRV> =
-            records.iter().filter_map(srv).filter(|record| !record.target.is_root()).collect();
+        // A dot for a server: the service is decidedly not there. Nothing can be sent to port 0.
+        let there = |record: &&SRV| !record.target.is_root() && record.port != 0;
+        let mut records: Vec<&SRV> = records.iter().filter_map(srv).filter(there).collect();
         records.sort_by_key(|record| (record.priority, std::cmp::Reverse(record.weight)));
         records.truncate(MAX_SERVERS);
         let mut places = Vec::new();
@@ -167,7 +182,7 @@ impl Walk<'_> {
             }
             match self.ask(host, kind).await {
                 Ok(records) => found.extend(records.iter().filter_map(RData::ip_addr)),
-                Err(error) => self.trouble = self.trouble.take().or(Some(error)),
+                Err(error) => self.note(error),
             }
         }
         found.retain(|address| match address {
@@ -177,8 +192,12 @@ impl Walk<'_> {
         found
     }
 
+    fn note(&mut self, unanswered: Unanswered) {
+        self.trouble.get_or_insert(unanswered.why);
+    }
+
     /// The records of one kind; none if name servers say that there are none. An error is that they say nothing.
-    async fn ask(&mut self, name: &str, kind: RecordType) -> Result<Vec<RData>, String> {
+    async fn ask(&mut self, name: &str, kind: RecordType) -> Result<Vec<RData>, Unanswered> {
         match self.resolver.lookup(absolute(name), kind).await {
             Ok(answer) => {
                 let records = answer.answers();
@@ -188,7 +207,10 @@ impl Walk<'_> {
             Err(error) if error.is_no_records_found() => Ok(Vec::new()),
             // A server too old to know of the kind has none of it.
             Err(NetError::Dns(DnsError::ResponseCode(ResponseCode::NotImp))) => Ok(Vec::new()),
-            Err(error) => Err(format!("{kind} of {name}: {error}")),
+            Err(error) => {
+                let silent = matches!(error, NetError::Timeout);
+                Err(Unanswered { why: format!("{kind} of {name}: {error}"), silent })
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use trunk_admission::{Now, Outcome};
 
 use crate::api::{Caller, admin_token, text};
 use crate::daemon::{get, start};
-use crate::name_server::{NameServer, Record, Zone, at};
+use crate::name_server::{NAPTR, NameServer, Record, SRV, Zone, at};
 use crate::ring::{admit_at, module};
 use crate::support::{Site, until};
 
@@ -87,12 +87,13 @@ async fn a_name_leads_where_rfc_3263_says() {
     names.set("two.test", vec![at("192.0.2.1"), at("192.0.2.2"), at("2001:db8::1")]);
     names.set("alias.test", vec![Record::Alias("one.test")]);
     names.set("void.test", vec![at("0.0.0.0"), at("224.0.0.1"), at("255.255.255.255"), at("192.0.2.9")]);
-    // SRV: two priorities, weights, a server that is not there, one that leads to two addresses.
+    // SRV: two priorities, weights, one of port 0, one that leads to two addresses.
     let server = |priority, weight, port, host| Record::Service(priority, weight, port, host);
     names.set(
         "_sip._udp.srv.test",
         vec![
             server(20, 0, 5090, "one.test"),
+            server(5, 0, 0, "one.test"),
             server(10, 3, 5070, "one.test"),
             server(10, 1, 5080, "void.test"),
         ],
@@ -312,5 +313,29 @@ async fn addresses_are_nobodys_change_and_another_transport_is_another_question(
     let gateway = format!("{path}/origination-uris/{}", text(&gateway["originationUriId"]));
     admin.patch(&gateway, json!({"uri": "sip:192.0.2.4"})).await.expect(200);
     until_ways(&admin, &id, &[&["sip:192.0.2.4;transport=tcp 100%"]]).await;
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn name_servers_that_refuse_naptr_or_srv_still_tell_of_the_host() {
+    let names = NameServer::start(Zone::new()).unwrap();
+    names.set("host.test", vec![at("192.0.2.1")]);
+    names.refuse("_sip._udp.host.test", SRV);
+    names.refuse("_sip._tcp.host.test", SRV);
+    names.refuse("host.test", NAPTR);
+    names.set("_sip._udp.srv.test", vec![Record::Service(1, 1, 5070, "host.test")]);
+    names.refuse("srv.test", NAPTR);
+    let site = site(&names);
+    site.write("a.toml", &trunk("host", "", &[&uri("sip:host.test")]));
+    site.write("b.toml", &trunk("srv", "", &[&uri("sip:srv.test")]));
+    let daemon = start(&site).await;
+    let _module = module(&site.shm(), 16);
+    let admin = Caller::new(&daemon, &admin_token(&site));
+    until_ways(&admin, "host", &[&["sip:192.0.2.1 100%"]]).await;
+    until_ways(&admin, "srv", &[&["sip:192.0.2.1:5070 100%"]]).await;
+    for id in ["host", "srv"] {
+        let gateway = shown(&admin, id).await;
+        assert!(text(&gateway["lookupProblem"]).starts_with("NAPTR of "), "{gateway}");
+    }
     daemon.stop().await.unwrap();
 }
