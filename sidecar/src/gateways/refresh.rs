@@ -106,23 +106,18 @@ impl Refresher {
 
     /// Begins the look-ups that are due, as many as may be under way.
     fn ask(&mut self) {
-        let now = Instant::now();
-        for (target, name) in &mut self.names {
-            if self.asking.len() >= AT_ONCE {
-                return;
-            }
-            if name.due.is_some_and(|due| due <= now) {
-                name.due = None;
-                let (servers, target, ipv6) =
-                    (Arc::clone(&self.servers), target.clone(), self.deps.settings.ipv6);
-                self.asking.spawn(async move {
-                    let found = match servers.resolver() {
-                        Ok(resolver) => look_up(&resolver, &target, ipv6).await,
-                        Err(error) => Err(LookupError::Failed(error.to_string())),
-                    };
-                    (target, found)
-                });
-            }
+        let room = AT_ONCE.saturating_sub(self.asking.len());
+        for (target, name) in longest_overdue(&mut self.names, Instant::now(), room) {
+            name.due = None;
+            let (servers, target, ipv6) =
+                (Arc::clone(&self.servers), target.clone(), self.deps.settings.ipv6);
+            self.asking.spawn(async move {
+                let found = match servers.resolver() {
+                    Ok(resolver) => look_up(&resolver, &target, ipv6).await,
+                    Err(error) => Err(LookupError::Failed(error.to_string())),
+                };
+                (target, found)
+            });
         }
     }
 
@@ -259,5 +254,51 @@ impl Refresher {
             let fresh = || Name { due: Some(Instant::now()), found: None, failed: 0, known };
             self.names.entry(target.clone()).or_insert_with(fresh).known |= known;
         }
+    }
+}
+
+/// Those that are due, at most `room`, the longest overdue: names that nobody answers for keep no others waiting.
+fn longest_overdue(
+    names: &mut HashMap<Target, Name>,
+    now: Instant,
+    room: usize,
+) -> Vec<(&Target, &mut Name)> {
+    if room == 0 {
+        return Vec::new();
+    }
+    let mut due: Vec<_> =
+        names.iter_mut().filter(|(_, name)| name.due.is_some_and(|due| due <= now)).collect();
+    if due.len() > room {
+        due.select_nth_unstable_by_key(room, |(_, name)| name.due);
+        due.truncate(room);
+    }
+    due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_overdue_are_looked_up_first() {
+        let now = Instant::now() + LONGEST;
+        let name = |number: u64| {
+            let target = Target { host: format!("{number}.test"), port: None, transport: None };
+            let due = Some(now - Duration::from_secs(number));
+            (target, Name { due, found: None, failed: 0, known: false })
+        };
+        let mut names: HashMap<_, _> = (0..100).map(name).collect();
+        names.extend([(name(1000).0, Name { due: None, ..name(1000).1 })]);
+        let mut begun = |now, room| {
+            let mut begun: Vec<_> = longest_overdue(&mut names, now, room)
+                .into_iter()
+                .map(|(target, _)| target.host.trim_end_matches(".test").parse::<u64>().unwrap())
+                .collect();
+            begun.sort_unstable();
+            begun
+        };
+        assert_eq!(begun(now, 3), [97, 98, 99]);
+        assert_eq!(begun(now - Duration::from_secs(98), 3), [98, 99], "the others are not due");
+        assert!(begun(now, 0).is_empty());
     }
 }
