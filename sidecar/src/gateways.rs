@@ -8,6 +8,7 @@
 
 mod board;
 mod lookup;
+mod partial;
 mod refresh;
 pub(crate) mod spread;
 mod target;

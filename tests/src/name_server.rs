@@ -12,7 +12,8 @@ use std::time::Duration;
 
 const A: u16 = 1;
 const CNAME: u16 = 5;
-const AAAA: u16 = 28;
+/// The kind of record that has an IPv6 address.
+pub const AAAA: u16 = 28;
 /// The kind of record that has a server of a service.
 pub const SRV: u16 = 33;
 /// The kind of record that points at services.

@@ -35,6 +35,8 @@ pub struct Found {
     pub ttl: Duration,
     /// What else was asked for and not answered: there may be more addresses.
     pub incomplete: Option<String>,
+    /// Whether these are the host's own, for lack of an answer about its services.
+    pub stand_in: bool,
 }
 
 /// Why nothing is known of a name.
@@ -53,7 +55,7 @@ pub enum LookupError {
 /// # Errors
 /// If no address was found, or nobody answered in time.
 pub async fn look_up(resolver: &TokioResolver, target: &Target, ipv6: bool) -> Result<Found, LookupError> {
-    let mut walk = Walk { resolver, ipv6, ttl_s: u32::MAX, trouble: None };
+    let mut walk = Walk { resolver, ipv6, ttl_s: u32::MAX, trouble: None, stand_in: false };
     let late = || LookupError::Failed(format!("no answer within {} s", PATIENCE.as_secs()));
     let walked = tokio::time::timeout(PATIENCE, walk.target(target)).await;
     let places = match walked {
@@ -65,7 +67,7 @@ pub async fn look_up(resolver: &TokioResolver, target: &Target, ipv6: bool) -> R
         (true, None) => Err(LookupError::Nothing),
         (false, incomplete) => {
             let ttl = Duration::from_secs(walk.ttl_s.into());
-            Ok(Found { addresses: addresses(places), ttl, incomplete })
+            Ok(Found { addresses: addresses(places), ttl, incomplete, stand_in: walk.stand_in })
         }
     }
 }
@@ -92,6 +94,8 @@ struct Walk<'a> {
     ttl_s: u32,
     /// The first question about a part of the answer that was not answered.
     trouble: Option<String>,
+    /// Whether the host's own addresses stand in for those of its services.
+    stand_in: bool,
 }
 
 impl Walk<'_> {
@@ -102,15 +106,20 @@ impl Walk<'_> {
                 Some(transport) => vec![(transport, service_name(transport, host))],
                 None => self.services(host).await,
             };
+            let mut refusals = false;
             for (transport, service) in services {
                 match self.service(transport, &service).await {
                     Ok(found) if found.is_empty() => {}
                     Ok(found) => return Ok(found),
                     Err(Unanswered { why, silent: true }) => return Err(why),
                     // Some name servers refuse what they do not know of; the host may be there all the same.
-                    Err(refused) => self.note(refused),
+                    Err(refused) => {
+                        refusals = true;
+                        self.note(refused);
+                    }
                 }
             }
+            self.stand_in = refusals;
         }
         let transport = transport.unwrap_or_default();
         let addresses = self.addresses(host).await;
@@ -252,6 +261,11 @@ fn addresses(places: Vec<Place>) -> Vec<GatewayAddress> {
     let mut ordered: Vec<_> = first.into_iter().map(|(uri, (tier, share))| (tier, uri, share)).collect();
     ordered.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
     ordered.truncate(MAX_ADDRESSES);
+    weighed(&ordered)
+}
+
+/// Tier, URI and share of each, sorted by tier: with weights in place of the shares.
+pub(super) fn weighed(ordered: &[(u16, String, f64)]) -> Vec<GatewayAddress> {
     let mut found = Vec::with_capacity(ordered.len());
     for tier in ordered.chunk_by(|a, b| a.0 == b.0) {
         let shares: Vec<f64> = tier.iter().map(|(.., share)| *share).collect();

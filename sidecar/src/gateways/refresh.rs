@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::partial::with_known;
 use super::{Board, Found, LookupError, REQUEST_ID, Settings, Standing, Target, look_up};
 use crate::change::{Change, Write, Writer};
 use crate::dns::NameServers;
@@ -64,8 +65,15 @@ struct Name {
     found: Option<Vec<GatewayAddress>>,
     /// Look-ups in a row that told nothing.
     failed: u32,
-    /// Whether anything is known of it, be it from before the start.
-    known: bool,
+    /// What was stored of it before that.
+    stored: Vec<GatewayAddress>,
+}
+
+impl Name {
+    /// Where it leads, as far as known; empty if it never led anywhere.
+    fn known(&self) -> &[GatewayAddress] {
+        self.found.as_ref().unwrap_or(&self.stored)
+    }
 }
 
 impl Refresher {
@@ -150,8 +158,11 @@ impl Refresher {
         let was_failing = matches!(before, Some(Standing::Failing(_)));
         match &problem {
             Some(problem) if !was_failing => {
-                let rest =
-                    if name.known { "its last addresses stay in use" } else { "no call is sent to it" };
+                let rest = match (name.known(), &found) {
+                    (_, Ok(_)) => "what else was answered is used, beside its last addresses",
+                    ([], _) => "no call is sent to it",
+                    _ => "its last addresses stay in use",
+                };
                 tracing::warn!("gateway {target}: {problem}; {rest}");
             }
             None if was_failing => tracing::info!("gateway {target}: its name can be looked up again"),
@@ -168,20 +179,18 @@ impl Refresher {
             }
         };
         name.due = Some(Instant::now() + wait);
-        match found {
-            // A part of the answer is better than nothing, and worse than what was the whole.
-            Ok(Found { addresses, incomplete, .. }) if incomplete.is_none() || !name.known => {
-                name.known = true;
-                name.found.replace(addresses) != name.found
-            }
-            _ => false,
-        }
+        let addresses = match found {
+            Ok(found) if found.incomplete.is_some() => with_known(&found, name.known()),
+            Ok(found) => found.addresses,
+            Err(_) => return false,
+        };
+        name.found.replace(addresses) != name.found
     }
 
     /// Shows how many names stand how.
     fn tell(&self) {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let unknown = self.names.values().filter(|name| !name.known).count();
+        let unknown = self.names.values().filter(|name| name.known().is_empty()).count();
         let states = &self.deps.metrics.gateway_names;
         states.with_label_values(&["known"]).set(count(self.names.len() - unknown));
         states.with_label_values(&["unknown"]).set(count(unknown));
@@ -244,15 +253,21 @@ impl Refresher {
 
     /// New names are looked up at once, those that nobody uses any more never again.
     fn take_over(&mut self, named: &[NamedGateway]) {
-        let mut known: HashMap<&Target, bool> = HashMap::with_capacity(named.len());
+        let mut known: HashMap<&Target, &[GatewayAddress]> = HashMap::with_capacity(named.len());
         for gateway in named {
-            *known.entry(&gateway.target).or_default() |= !gateway.addresses.is_empty();
+            let known = known.entry(&gateway.target).or_default();
+            if known.is_empty() {
+                *known = &gateway.addresses;
+            }
         }
         self.names.retain(|target, _| known.contains_key(target));
         self.deps.board.keep(|target| known.contains_key(target));
         for (target, known) in known {
-            let fresh = || Name { due: Some(Instant::now()), found: None, failed: 0, known };
-            self.names.entry(target.clone()).or_insert_with(fresh).known |= known;
+            let fresh = || Name { due: Some(Instant::now()), found: None, failed: 0, stored: Vec::new() };
+            let name = self.names.entry(target.clone()).or_insert_with(fresh);
+            if name.stored.is_empty() {
+                name.stored = known.to_vec();
+            }
         }
     }
 }
@@ -285,7 +300,7 @@ mod tests {
         let name = |number: u64| {
             let target = Target { host: format!("{number}.test"), port: None, transport: None };
             let due = Some(now - Duration::from_secs(number));
-            (target, Name { due, found: None, failed: 0, known: false })
+            (target, Name { due, found: None, failed: 0, stored: Vec::new() })
         };
         let mut names: HashMap<_, _> = (0..100).map(name).collect();
         names.extend([(name(1000).0, Name { due: None, ..name(1000).1 })]);

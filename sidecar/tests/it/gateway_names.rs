@@ -7,7 +7,7 @@ use trunk_admission::{Now, Outcome};
 
 use crate::api::{Caller, admin_token, text};
 use crate::daemon::{get, start};
-use crate::name_server::{NAPTR, NameServer, Record, SRV, Zone, at};
+use crate::name_server::{AAAA, NAPTR, NameServer, Record, SRV, Zone, at};
 use crate::ring::{admit_at, module};
 use crate::support::{Site, until};
 
@@ -337,5 +337,21 @@ async fn name_servers_that_refuse_naptr_or_srv_still_tell_of_the_host() {
         let gateway = shown(&admin, id).await;
         assert!(text(&gateway["lookupProblem"]).starts_with("NAPTR of "), "{gateway}");
     }
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partial_answer_adds_to_what_was_known_and_takes_nothing_away() {
+    let names = NameServer::start(Zone::new()).unwrap();
+    names.set("gw.test", vec![at("192.0.2.1")]);
+    let site = site(&names);
+    site.write("a.toml", &trunk("acme", "", &[&uri("sip:gw.test:5070")]));
+    let daemon = start(&site).await;
+    let _module = module(&site.shm(), 16);
+    let admin = Caller::new(&daemon, &admin_token(&site));
+    until_ways(&admin, "acme", &[&["sip:192.0.2.1:5070 100%"]]).await;
+    names.refuse("gw.test", AAAA);
+    names.set("gw.test", vec![at("192.0.2.2")]);
+    until_ways(&admin, "acme", &[&["sip:192.0.2.1:5070 50%", "sip:192.0.2.2:5070 50%"]]).await;
     daemon.stop().await.unwrap();
 }
