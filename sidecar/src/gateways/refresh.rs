@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use trunk_admission::model::MAX_GATEWAYS;
 
 use super::partial::with_known;
 use super::{Board, Found, LookupError, REQUEST_ID, Settings, Standing, Target, look_up};
@@ -33,6 +34,8 @@ const AT_ONCE: usize = 64;
 const WRITTEN_AT_ONCE: usize = 500;
 /// How soon a write that failed is tried again.
 const WRITE_AGAIN: Duration = Duration::from_secs(5);
+/// And one that was refused, such as for lack of room: it keeps failing until somebody does something.
+const REFUSED_AGAIN: Duration = Duration::from_secs(60);
 
 /// What the task needs.
 pub struct Deps {
@@ -56,6 +59,8 @@ pub struct Refresher {
     names: HashMap<Target, Name>,
     asking: JoinSet<(Target, Result<Found, LookupError>)>,
     write_at: Option<Instant>,
+    /// Gateways, by trunk and URI, whose addresses were refused: not before then again.
+    refused: HashMap<(String, String), Instant>,
 }
 
 struct Name {
@@ -81,8 +86,8 @@ impl Refresher {
     pub fn new(deps: Deps) -> Refresher {
         let stored = deps.writer.stored();
         let servers = Arc::new(NameServers::new(&deps.settings.dns_servers, 0));
-        let (names, asking) = (HashMap::new(), JoinSet::new());
-        Refresher { deps, servers, stored, names, asking, write_at: Some(Instant::now()) }
+        let (names, asking, refused) = (HashMap::new(), JoinSet::new(), HashMap::new());
+        Refresher { deps, servers, stored, names, asking, write_at: Some(Instant::now()), refused }
     }
 
     /// Looks up and writes until `stop`.
@@ -200,7 +205,7 @@ impl Refresher {
     /// Looks which names there are, and writes where they lead if that is not what is stored.
     async fn write(&mut self) {
         self.write_at = match self.try_write().await {
-            Ok(()) => None,
+            Ok(()) => self.refused.values().min().copied(),
             Err(error) => {
                 tracing::error!(
                     "storing where gateways lead: {error}; trying again in {} s",
@@ -217,31 +222,46 @@ impl Refresher {
         self.stored.borrow_and_update();
         let named = self.deps.store.named_gateways().await?;
         self.take_over(&named);
+        let now = Instant::now();
+        self.refused.retain(|_, again| *again > now);
         let wrong = named.into_iter().filter_map(|gateway| {
             let found = self.names.get(&gateway.target)?.found.as_ref()?;
-            let NamedGateway { trunk, uri, target, addresses } = gateway;
-            (addresses != *found).then(|| {
-                tracing::info!(
-                    "gateway {target} of trunk {trunk} leads to {}",
-                    found.iter().map(|address| address.uri.as_str()).collect::<Vec<_>>().join(", ")
-                );
-                Change::PutAddresses { trunk, uri, target, addresses: found.clone() }
-            })
+            let NamedGateway { trunk, uri, target, addresses, names } = gateway;
+            // A trunk's names share what its calls can use, before an address takes up a place.
+            let found = &found[..found.len().min((MAX_GATEWAYS / names.max(1)).max(1))];
+            if addresses == found || self.refused.contains_key(&(trunk.clone(), uri.clone())) {
+                return None;
+            }
+            tracing::info!(
+                "gateway {target} of trunk {trunk} leads to {}",
+                found.iter().map(|address| address.uri.as_str()).collect::<Vec<_>>().join(", ")
+            );
+            Some(Change::PutAddresses { trunk, uri, target, addresses: found.to_vec() })
         });
         let wrong: Vec<_> = wrong.collect();
-        let mut refused = Ok(());
         for changes in wrong.chunks(WRITTEN_AT_ONCE) {
             match self.commit(changes.to_vec()).await {
                 // One that does not fit must not keep the others away.
-                Err(error) if !error.is_trouble() && changes.len() > 1 => {
-                    for change in changes {
-                        refused = self.commit(vec![change.clone()]).await.and(refused);
-                    }
+                Err(error) if !error.is_trouble() => self.one_by_one(changes).await?,
+                written => written?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn one_by_one(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        for change in changes {
+            match self.commit(vec![change.clone()]).await {
+                Err(error) if !error.is_trouble() => {
+                    let Change::PutAddresses { trunk, uri, .. } = change else { continue };
+                    let again = REFUSED_AGAIN.as_secs();
+                    tracing::error!("gateway {uri} of trunk {trunk}: {error}; trying again in {again} s");
+                    self.refused.insert((trunk.clone(), uri.clone()), Instant::now() + REFUSED_AGAIN);
                 }
                 written => written?,
             }
         }
-        refused
+        Ok(())
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {

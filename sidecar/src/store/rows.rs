@@ -74,6 +74,8 @@ pub struct NamedGateway {
     pub target: GatewayTarget,
     /// Where it leads, as far as known, in order.
     pub addresses: Vec<GatewayAddress>,
+    /// How many gateways of its trunk are names, it and those that are disabled included.
+    pub names: usize,
 }
 
 /// Records of the ring, to be written down together.

@@ -355,3 +355,30 @@ async fn a_partial_answer_adds_to_what_was_known_and_takes_nothing_away() {
     until_ways(&admin, "acme", &[&["sip:192.0.2.1:5070 50%", "sip:192.0.2.2:5070 50%"]]).await;
     daemon.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_a_trunk_share_what_its_calls_can_use() {
+    let names = NameServer::start(Zone::new()).unwrap();
+    names.keep_for(3600);
+    let hosts = ["a.test", "b.test", "c.test", "d.test", "e.test", "f.test", "g.test", "h.test"];
+    for (first, host) in hosts.into_iter().enumerate() {
+        names.set(host, (1..=16).map(|last| at(&format!("192.0.{first}.{last}"))).collect());
+    }
+    let site = site(&names);
+    // Exactly as much as they and what they lead to take.
+    let main = std::fs::read_to_string(site.main()).unwrap();
+    std::fs::write(site.main(), main.replace("gateways = 64", "gateways = 72")).unwrap();
+    let gateways = hosts.map(|host| uri(&format!("sip:{host}:5060")));
+    site.write("a.toml", &trunk("acme", "", &gateways.each_ref().map(String::as_str)));
+    let daemon = start(&site).await;
+    let _module = module(&site.shm(), 16);
+    let admin = Caller::new(&daemon, &admin_token(&site));
+    until("every name to lead to eight addresses", async || {
+        let shown = admin.get("/v1/trunks/acme/origination-uris").await.expect(200).body;
+        let counts = shown["objects"].as_array().unwrap().iter();
+        let mut counts = counts.map(|gateway| gateway["addresses"].as_array().map_or(0, Vec::len));
+        counts.all(|count| count == 8).then_some(())
+    })
+    .await;
+    daemon.stop().await.unwrap();
+}

@@ -29,17 +29,20 @@ pub(super) fn named(db: &Transaction<'_>) -> Result<Vec<NamedGateway>, StoreErro
         known.entry(gateway).or_default().push(address);
     }
     let sql = format!(
-        "SELECT trunk_id, uri, transport FROM origination_uris gateway JOIN trunks USING (trunk_id)
-         WHERE {NAMED} AND gateway.enabled"
+        "SELECT * FROM (
+            SELECT trunk_id, uri, transport, gateway.enabled AS used, count(*) OVER (PARTITION BY trunk_id) AS names
+            FROM origination_uris gateway JOIN trunks USING (trunk_id) WHERE {NAMED})
+         WHERE used"
     );
     let gateways = configuration::rows(db, &sql, [], |row| {
         let (trunk, uri): (String, String) = (get(row, "trunk_id")?, get(row, "uri")?);
-        Ok((trunk, uri, read_transport(&get::<String>(row, "transport")?)?))
+        let names: u32 = get(row, "names")?;
+        Ok((trunk, uri, read_transport(&get::<String>(row, "transport")?)?, names as usize))
     })?;
-    let gateways = gateways.into_iter().filter_map(|(trunk, uri, transport)| {
+    let gateways = gateways.into_iter().filter_map(|(trunk, uri, transport, names)| {
         let target = Target::of(&uri, transport)?;
         let addresses = known.remove(&(trunk.clone(), uri.clone())).unwrap_or_default();
-        Some(NamedGateway { trunk, uri, target, addresses })
+        Some(NamedGateway { trunk, uri, target, addresses, names })
     });
     Ok(gateways.collect())
 }
