@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
+use e2e::api::Api;
 use e2e::gateway::Gateway;
 use e2e::kamailio::Options;
 use e2e::name_server::{NameServer, Zone, at};
@@ -11,6 +12,7 @@ use e2e::sipp::{Plan, Sipp};
 use e2e::stack::{self, Stack};
 use e2e::toml::Trunk;
 use e2e::{artifacts, trunkd, wait};
+use serde_json::json;
 
 /// Runs a test on a stack that asks this name server.
 fn test(names: Result<NameServer>, body: impl FnOnce(&mut Stack, &NameServer) -> Result<()>) {
@@ -42,6 +44,17 @@ fn call(stack: &Stack, name: &str) -> Result<Vec<String>> {
     Ok(caller.call_ids)
 }
 
+/// Waits until calls would be sent to this address.
+fn leads_to(stack: &Stack, address: SocketAddr) -> Result<()> {
+    let api = Api::of(stack)?;
+    let call = format!("sip:1@{}", stack.site.domain("acme"));
+    let asked = json!({"requestUri": call, "sourceIp": "127.0.0.1"});
+    wait::until(&format!("the name to lead to {address}"), || {
+        let told = api.done("POST", "/v1/explain", &asked)?;
+        Ok((told["gateways"][0]["address"] == format!("sip:{address}")).then_some(()))
+    })
+}
+
 #[test]
 fn a_call_follows_the_name_and_finds_it_in_the_request_uri() {
     test(name_server(), |stack, names| {
@@ -50,19 +63,16 @@ fn a_call_follows_the_name_and_finds_it_in_the_request_uri() {
         let second = beside(stack, "second", SocketAddr::from(([127, 0, 0, 2], port)))?;
         names.set("gw.test", vec![at("127.0.0.1")]);
         let name = format!("sip:gw.test:{port}");
-        let before = stack.site.generation()?;
         stack.site.apply(&[Trunk::new("acme").source("127.0.0.1").gateway(&name, 1)])?;
-        // The trunk first, then where its gateway leads.
-        stack.site.newer_than(before + 1)?;
+        leads_to(stack, first.address)?;
         let ids = call(stack, "caller-1")?;
         let invites = first.invites(&ids)?;
         ensure!(invites.len() == 1 && second.invites(&ids)?.is_empty());
         let line = invites[0].first.clone();
         ensure!(line.contains(&format!("@gw.test:{port} ")), "{line}");
 
-        let before = stack.site.generation()?;
         names.set("gw.test", vec![at("127.0.0.2")]);
-        stack.site.newer_than(before)?;
+        leads_to(stack, second.address)?;
         let ids = call(stack, "caller-2")?;
         ensure!(second.invites(&ids)?.len() == 1 && first.invites(&ids)?.is_empty());
 
@@ -78,6 +88,8 @@ fn a_call_follows_the_name_and_finds_it_in_the_request_uri() {
     });
 }
 
+/// Neither trunkd nor routing waits for a name that was never known. That Kamailio resolves no next hop itself is not shown
+/// here, where there is none: the module's own check that a next hop is an address has a unit test.
 #[test]
 fn a_name_server_that_never_answers_holds_up_no_call() {
     test(name_server(), |stack, names| {
