@@ -97,8 +97,10 @@ pub(crate) fn loaded(dialog: *mut sys::dlg_cell) {
         let caller_tag = unsafe { KStr::new(&cell.tag[0]) };
         let key = process.instance.call_key(call_id.bytes(), caller_tag.bytes(), saved.cseq);
         if process.instance.has_ended(&saved.call, key, saved.origin) {
-            // Its slot and its story are over: it is neither counted nor told again. The keep-alive will find both ends gone.
+            // Its slot and its story are over: it is neither counted nor told again. The keep-alive will find both ends gone; its row goes
+            // now, or a dozen deaths in a minute would leave more of them than the next start has memory to read.
             watch(process, dialog);
+            rows::forget(process, cell);
             log::line(
                 Level::Notice,
                 &ENDED,

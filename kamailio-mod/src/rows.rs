@@ -159,9 +159,22 @@ pub(crate) fn leave(process: &Process, dialog: *mut sys::dlg_cell) {
     // SAFETY: dialog hands over a cell that it is about to free, under its lock: nobody else has it.
     let Some(cell) = (unsafe { dialog.as_mut() }) else { return };
     let unwritten = sys::DLG_FLAG_NEW;
-    if cell.dflags & unwritten == 0 && handover.put(u64::from(cell.h_entry) << 32 | u64::from(cell.h_id)) {
+    if cell.dflags & unwritten == 0 && handover.put(number(cell)) {
         cell.dflags |= unwritten;
     }
+}
+
+/// Leaves the row of a dialog that was loaded, and that nobody needs to load again, to the timer process. The dialog stays; it is not written anew,
+/// for it is neither new nor does a change of it find a row.
+pub(crate) fn forget(process: &Process, cell: &sys::dlg_cell) {
+    if let Some(handover) = process.rows.as_ref().and_then(Rows::handover) {
+        // Without room the row goes with its dialog.
+        let _ = handover.put(number(cell));
+    }
+}
+
+fn number(cell: &sys::dlg_cell) -> u64 {
+    u64::from(cell.h_entry) << 32 | u64::from(cell.h_id)
 }
 
 /// Once a second, in Kamailio's timer process, where dialog writes too.
