@@ -183,7 +183,7 @@ api=$(sed -n 's/.*trunkd ready.* api=\([^ ]*\).*/\1/p' "$state/log/trunkd.log" |
 
 fresh_log "$state/log/kamailio.log"
 # -x fm: the packaged default allocator spends half of all processor time in itself.
-spawn "$state/log/kamailio.log" kamailio -DD -E -x fm -m 256 -M 16 -f kamailio.cfg -w "$run" \
+spawn "$state/log/kamailio.log" kamailio -DD -E -x fm -m 256 -M 64 -f kamailio.cfg -w "$run" \
     -A "LISTEN_UDP=udp:$sip" -A "LISTEN_TCP=tcp:$sip" -A WORKERS=4 -A LOG_LEVEL=1 \
     -A "TRUNK_MODULE=\"$module\"" -A "SHM_DIR=\"$shm\"" -A "RUN_DIR=\"$run\"" \
     -A "DIALOG_DB=\"sqlite:///$memory/dialogs.sqlite\""
