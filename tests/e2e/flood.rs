@@ -236,10 +236,11 @@ fn a_flood_of_strangers_takes_no_call_from_anybody_else() {
         })?;
         for caller in [&honest, &proven] {
             let calls = caller.call_ids.len();
-            let failed: Vec<_> = (1..=calls).filter(|&n| caller.code(n) != 200).collect();
+            let failed = (1..=calls).filter(|&n| caller.code(n) != 200);
+            let failed: Vec<_> = failed.map(|n| format!("{n}: {}", caller.story(n))).collect();
             println!("{} of {calls} honest calls failed", failed.len());
             // One in a thousand may.
-            ensure!(failed.len() * 1_000 <= calls, "calls {failed:?} of {calls} failed");
+            ensure!(failed.len() * 1_000 <= calls, "of {calls} calls failed {failed:?}");
         }
         println!("{flooded:?} in {seconds} s: {} a second of {rate}", flooded.sent / u64::from(seconds));
         println!(

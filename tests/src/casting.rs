@@ -92,8 +92,13 @@ fn act(stack: &Stack, receiver: &Receiver, role: &Role<'_>) -> Result<(Report, S
     for number in 2..=call.times {
         caller = place(stack, case, number)?;
     }
-    let report = compare(receiver, case, gateway.as_ref(), &caller)?;
-    Ok((report, caller.call_ids.first().cloned().unwrap_or_default()))
+    let mut report = compare(receiver, case, gateway.as_ref(), &caller)?;
+    let call_id = caller.call_ids.first().cloned().unwrap_or_default();
+    report.details = format!("caller:\n{}{}\n", sip::wire(&caller.messages, &call_id), caller.errors);
+    if let Some(gateway) = gateway {
+        report.details += &format!("gateway:\n{}", sip::wire(&gateway.messages()?, &call_id));
+    }
+    Ok((report, call_id))
 }
 
 fn place(stack: &Stack, case: &Case, number: u32) -> Result<Finished> {

@@ -28,6 +28,8 @@ impl Line {
 pub struct Report {
     /// In the order it was looked at.
     pub lines: Vec<Line>,
+    /// What a reader wants to see when a line does not match.
+    pub details: String,
 }
 
 impl Report {
@@ -54,7 +56,7 @@ impl fmt::Display for Report {
             let seen = if line.seen.is_empty() { "(nothing)" } else { &line.seen };
             writeln!(f, "  {mark} {:what$}  {:expected$}  {seen}", line.what, line.expected)?;
         }
-        Ok(())
+        if self.matches() { Ok(()) } else { f.write_str(&self.details) }
     }
 }
 

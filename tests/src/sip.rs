@@ -60,6 +60,17 @@ impl Message {
     }
 }
 
+/// A line for each message of a call: which way it went, its first line and its CSeq.
+#[must_use]
+pub fn wire(messages: &[Message], call_id: &str) -> String {
+    let of_call = messages.iter().filter(|message| message.call_id() == call_id);
+    let line = |message: &Message| {
+        let way = if message.sent { "->" } else { "<-" };
+        format!("{way} {} ({})\n", message.first, message.header("cseq").unwrap_or_default())
+    };
+    of_call.map(line).collect()
+}
+
 /// Every message of a sipp message log, in order.
 ///
 /// # Errors

@@ -210,7 +210,9 @@ impl Sipp {
         match status.code() {
             Some(code @ (0 | 1)) => {
                 let call_ids = self.call_ids().collect();
-                Ok(Finished { clean: code == 0, call_ids, messages: self.messages()? })
+                // sipp makes the file when it has something to say.
+                let errors = fs::read_to_string(self.log.with_extension("errors")).unwrap_or_default();
+                Ok(Finished { clean: code == 0, call_ids, messages: self.messages()?, errors })
             }
             _ => bail!("sipp failed ({status}): {}", self.child.output()?),
         }
@@ -226,6 +228,8 @@ pub struct Finished {
     pub call_ids: Vec<String>,
     /// Everything that crossed the wire.
     pub messages: Vec<Message>,
+    /// What sipp found wrong.
+    pub errors: String,
 }
 
 impl Finished {

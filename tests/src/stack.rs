@@ -166,7 +166,7 @@ impl Stack {
     }
 }
 
-/// Runs a test on a stack of its own. When it fails, what the processes said comes before what went wrong.
+/// Runs a test on a stack of its own. When it fails, what the processes said stands between two tellings of what went wrong.
 ///
 /// # Panics
 /// The test failed.
@@ -194,8 +194,9 @@ pub fn test_after(
         stack.start_trunkd()?;
         stack.start_kamailio()?;
         let result = body(&mut stack).and_then(|()| stack.check());
-        if result.is_err() {
-            eprintln!("{}", stack.logs()?);
+        if let Err(error) = &result {
+            // First and last: whoever cuts a long log leaves one of the two.
+            eprintln!("{error:#}\n{}", stack.logs()?);
         }
         result
     };
