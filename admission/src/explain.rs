@@ -212,13 +212,11 @@ impl Explainer {
                 });
                 let total: f64 = peers.map(|(other, _)| weight(other)).sum();
                 let text = image.gateway_text(gateway);
-                let (uri, address) = match text.as_str().split_once(' ') {
-                    Some((uri, address)) => (uri, Some(address.to_owned())),
-                    None => (text.as_str(), None),
-                };
+                let (uri, address) = text.split(b' ');
+                let owned = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
                 Choice {
-                    uri: uri.to_owned(),
-                    address,
+                    uri: owned(uri),
+                    address: (uri != address).then(|| owned(address)),
                     priority: gateway.priority,
                     weight: gateway.weight,
                     share: weight(gateway) / total,

@@ -14,13 +14,6 @@ use crate::{abi, process, sys};
 const MOST: c_int = 1_024;
 /// Words of the kernel's answer: what is allocated for reading comes first, then the most that may be (linux/sock_diag.h).
 const MEMINFO_WORDS: usize = 9;
-
-/// Asks Kamailio to call us every second. `false` when it has no memory left.
-pub(crate) fn register() -> bool {
-    // SAFETY: the core keeps a callback that lives as long as the process.
-    unsafe { sys::register_timer(Some(abi::every_second), core::ptr::null_mut(), 1) >= 0 }
-}
-
 /// Looks after which the sockets are looked for anew: listeners are there from the start.
 const STALE: u32 = 60;
 
@@ -39,6 +32,12 @@ impl Sockets {
         self.looks = self.looks.wrapping_add(1);
         self.files.iter().filter_map(|file| fill_percent(*file)).max().unwrap_or(0)
     }
+}
+
+/// Asks Kamailio to call us every second. `false` when it has no memory left.
+pub(crate) fn register() -> bool {
+    // SAFETY: the core keeps a callback that lives as long as the process.
+    unsafe { sys::register_timer(Some(abi::every_second), core::ptr::null_mut(), 1) >= 0 }
 }
 
 /// One look.

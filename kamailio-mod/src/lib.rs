@@ -12,14 +12,14 @@
 //! | tm | `ready` | which call a failure route is about, and which final answer goes out |
 //! | dialog | `dialog` | answered, ended (`ending`), restored (`tie`, `saved`) |
 //! | an operator | `rpc`, `explain` (`asked`) | `trunk.status`, `trunk.explain`, `trunk.calls` |
-//! | the timer process | `backlog`, `rows` (`dialog_db`) | how much waits to be read; rows of dialogs that are over |
+//! | the timer process | `backlog`, `rows` (`dialog_db`), `probe` | how much waits to be read; rows of dialogs that are over; OPTIONS to gateways |
 //!
 //! # What never happens here
 //!
 //! No thread, no socket, no wait, no lock; no heap and no system call but the clock on the way of a call; no panic
 //! leaves (`guard`), because one dead process is a dead proxy; no script function answers 0, because that would stop the
 //! script (`verdict`). `unsafe` stands in the files that touch Kamailio's memory, each block with its reason: `abi`, `admit`, `asked`, `backlog`,
-//! `bind`, `credentials`, `dialog`, `dialog_db`, `digest`, `explain`, `kstr`, `lifecycle`, `log`, `msg`, `params`, `process`, `pv`, `ready`, `reply`,
+//! `bind`, `credentials`, `dialog`, `dialog_db`, `digest`, `explain`, `kstr`, `lifecycle`, `log`, `msg`, `params`, `probe`, `process`, `pv`, `ready`, `reply`,
 //! `route`, `rows`, `rpc`, `screen`, `suspects`, `tie`, `uri`; beside them in what bindgen writes (`sys`), in `host` for tests, and in `heap`.
 
 pub mod abi;

@@ -96,6 +96,20 @@ pub(crate) static STRANGERS: NumberCell = NumberCell::new("strangers", 50, 0, 4_
 pub(crate) static FLOOD: NumberCell = NumberCell::new("flood", 500, 0, 100_000);
 pub(crate) static CUSTOMERS: NumberCell = NumberCell::new("customers", 200, 1, 100_000);
 pub(crate) static PROBE_S: NumberCell = NumberCell::new("probe_s", 0, 0, 60);
+/// All of them, in the order in which they are checked.
+static NUMBERS: [&NumberCell; 11] = [
+    &SLOTS,
+    &TRUNKS,
+    &ACCOUNTS,
+    &GATEWAYS,
+    &RING_CELLS,
+    &SPILL_CELLS,
+    &FAILURES,
+    &STRANGERS,
+    &FLOOD,
+    &CUSTOMERS,
+    &PROBE_S,
+];
 #[cfg(feature = "panic-points")]
 pub(crate) static PANIC_AT: TextCell = TextCell::unset();
 
@@ -140,29 +154,13 @@ impl NumberCell {
 impl Params {
     /// Reads and checks the cells.
     pub(crate) fn read() -> Result<Params, Vec<Problem>> {
-        Params::check(
-            SHM_DIR.get(),
-            FAIL_MODE.get(),
-            [
-                &SLOTS,
-                &TRUNKS,
-                &ACCOUNTS,
-                &GATEWAYS,
-                &RING_CELLS,
-                &SPILL_CELLS,
-                &FAILURES,
-                &STRANGERS,
-                &FLOOD,
-                &CUSTOMERS,
-                &PROBE_S,
-            ],
-        )
+        Params::check(SHM_DIR.get(), FAIL_MODE.get(), NUMBERS)
     }
 
     fn check(
         dir: Option<&[u8]>,
         mode: Option<&[u8]>,
-        numbers: [&NumberCell; 11],
+        numbers: [&NumberCell; NUMBERS.len()],
     ) -> Result<Params, Vec<Problem>> {
         let mut problems = Vec::new();
         let shm_dir = check_dir(dir, &mut problems);
@@ -273,26 +271,7 @@ mod tests {
     #[test]
     fn odd_folders_are_refused() {
         for bad in [&b"/a/../b"[..], b"", b"/\xff"] {
-            assert!(
-                Params::check(
-                    Some(bad),
-                    None,
-                    [
-                        &SLOTS,
-                        &TRUNKS,
-                        &ACCOUNTS,
-                        &GATEWAYS,
-                        &RING_CELLS,
-                        &SPILL_CELLS,
-                        &FAILURES,
-                        &STRANGERS,
-                        &FLOOD,
-                        &CUSTOMERS,
-                        &PROBE_S,
-                    ]
-                )
-                .is_err()
-            );
+            assert!(Params::check(Some(bad), None, NUMBERS).is_err());
         }
     }
 }

@@ -4,7 +4,7 @@
 //! takes one writer at a time and Kamailio's driver waits for none: deletes get lost, and the calls come back at the next start.
 //! Here a dialog that goes is marked as never written, so that dialog deletes nothing (`remove_dialog_from_db`, dlg_db_handler.c), and its
 //! number is left in shared memory. Once a second the timer process deletes those rows and ends the transaction in which dialog has
-//! written since; so no worker ever waits for a file, and nobody finds it locked.
+//! written since: the file is locked from that process's first row of a second to its last, and no worker ever waits for it.
 //!
 //! It must never run a statement anywhere else, and never lose a number while Kamailio lives: without room, dialog deletes the row as it
 //! always did, if it finds the file unlocked in that moment. What is left when Kamailio dies, `Instance::has_ended` knows at the next start.
@@ -31,15 +31,8 @@ static UNWRITTEN: Kind = Kind::new();
 pub(crate) struct Rows {
     place: Place,
     words: &'static [AtomicU64],
-    /// The timer process alone has more than this.
-    writer: Writer,
-}
-
-enum Writer {
-    /// This process has written nothing so far.
-    None,
-    /// The database can be written to.
-    Open(Connection),
+    /// In the timer process alone, from its first second on.
+    connection: Option<Connection>,
 }
 
 struct Connection {
@@ -66,7 +59,7 @@ impl Rows {
         }
         // SAFETY: so many zeroed words, aligned to a page, mapped for as long as the process lives, and touched as atomic words only.
         let words = unsafe { core::slice::from_raw_parts(start.cast::<AtomicU64>(), WAITING + 1) };
-        Ok(Some(Rows { place, words, writer: Writer::None }))
+        Ok(Some(Rows { place, words, connection: None }))
     }
 
     fn handover(&self) -> Option<Handover<'static>> {
@@ -77,11 +70,11 @@ impl Rows {
     /// What the timer process does each second.
     fn write(&mut self) {
         let Some(handover) = self.handover() else { return };
-        if matches!(self.writer, Writer::None) {
+        if self.connection.is_none() {
             match DialogDb::open(&self.place) {
                 Ok(db) => {
                     let (over, deleted) = (Vec::new(), Vec::new());
-                    self.writer = Writer::Open(Connection { db, begun: false, over, deleted });
+                    self.connection = Some(Connection { db, begun: false, over, deleted });
                 }
                 Err(problem) => {
                     let text = format_args!("the database of dialogs: {problem}; tried again each second");
@@ -89,7 +82,7 @@ impl Rows {
                 }
             }
         }
-        let Writer::Open(connection) = &mut self.writer else { return };
+        let Some(connection) = &mut self.connection else { return };
         // What could not be deleted so far goes first; meanwhile the words fill up, and then dialog deletes rows again.
         if connection.over.len() < WAITING {
             handover.take(|number| connection.over.push(number));

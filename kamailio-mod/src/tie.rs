@@ -17,24 +17,24 @@ pub(crate) fn tie(process: &Process, dialog: *mut sys::dlg_cell, slot: SlotRef) 
     // SAFETY: dialog hands over a live cell.
     let Some(cell) = (unsafe { dialog.as_ref() }) else { return false };
     process.instance.bind_dialog(slot, cell.h_entry, cell.h_id);
-    let word = core::ptr::without_provenance_mut(slot.to_raw() as usize);
-    let Some(register) = process.binds.dialog.register_dlgcb else { return false };
-    // SAFETY: dialog's own function, with a callback that lives as long as the process and a parameter that is a number.
-    let tied = unsafe { register(dialog, EVENTS as i32, Some(abi::dialog_event), word, None) } == 0;
-    if !tied {
-        log::line(Level::Error, &UNTIED, format_args!("dialog took no callback: out of shared memory?"));
-    }
-    tied
+    register(process, dialog, EVENTS, slot.to_raw() as usize)
 }
 
 /// Registers for the end of a dialog that is no call of ours: its row has to go all the same.
 pub(crate) fn watch(process: &Process, dialog: *mut sys::dlg_cell) {
-    let Some(register) = process.binds.dialog.register_dlgcb else { return };
-    let (events, none) = (sys::DLGCB_DESTROY as i32, core::ptr::null_mut());
-    // SAFETY: as above; without a parameter there is no slot.
-    if unsafe { register(dialog, events, Some(abi::dialog_event), none, None) } < 0 {
+    // Without a parameter there is no slot.
+    register(process, dialog, sys::DLGCB_DESTROY, 0);
+}
+
+fn register(process: &Process, dialog: *mut sys::dlg_cell, events: u32, parameter: usize) -> bool {
+    let Some(register) = process.binds.dialog.register_dlgcb else { return false };
+    let word = core::ptr::without_provenance_mut(parameter);
+    // SAFETY: dialog's own function, with a callback that lives as long as the process and a parameter that is a number.
+    let registered = unsafe { register(dialog, events as i32, Some(abi::dialog_event), word, None) } == 0;
+    if !registered {
         log::line(Level::Error, &UNTIED, format_args!("dialog took no callback: out of shared memory?"));
     }
+    registered
 }
 
 /// Writes the call into the dialog's variable.
