@@ -42,7 +42,7 @@ chaos: build ## random calls and random deaths, and what must hold: MINUTES=5 SE
 soak: build ## calls and changes in a stream; whether memory, descriptors or delays creep: MINUTES=10
 	@cargo run --release --quiet -p e2e --bin soak
 
-proof: deps ## the long proofs, some twenty minutes; with NIGHT=1 some hours
+proof: deps ## the long proofs, some half an hour; with NIGHT=1 some hours
 	@scripts/proof.sh
 
 fmt: ## format the sources

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs the long proofs, or the named ones: interleavings timers hammer torn deaths prefixes files churn starts webhooks; loss, flood, chaos
-# and valgrind only when they are named.
-# Each prints what its own runner says, and the time it took. What `make test` proves shortly, these prove at length: some twenty minutes for
+# Runs the long proofs, or the named ones: interleavings timers hammer torn deaths prefixes files churn starts webhooks loss flood chaos; valgrind
+# only when it is named.
+# Each prints what its own runner says, and the time it took. What `make test` proves shortly, these prove at length: some half an hour for
 # all of them on two processors; with NIGHT=1 some hours.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 proofs=("$@")
-[ ${#proofs[@]} -gt 0 ] || proofs=(interleavings timers hammer torn deaths prefixes files churn starts webhooks)
+[ ${#proofs[@]} -gt 0 ] || proofs=(interleavings timers hammer torn deaths prefixes files churn starts webhooks loss flood chaos)
 
 # $1 by day, $2 by night.
 amount() { if [ -n "${NIGHT:-}" ]; then echo "$2"; else echo "$1"; fi; }
@@ -75,18 +75,16 @@ proof_flood() {
     TRUNKLINE_FLOOD_SECONDS=$(amount 60 600) cargo test -p e2e --test e2e -- --nocapture a_flood_of_strangers
 }
 
-# The module under memcheck, with real calls. It shows what the module does with its stack, its own heap, what it hands to system calls, and
+# The module under memcheck, with every scenario and every case, refusals, torture messages and a phone. It shows what the module does with its stack, its own heap, what it hands to system calls, and
 # addresses that are nobody's. It does not show what happens inside Kamailio's pools or in our shared memory: those are one block each to
 # it. What Kamailio does by itself is counted and not judged, so that nothing has to be suppressed.
-# Most scenarios of sipp do not run: at this speed everything is sent again, and sipp takes the second 200 of an INVITE for that of its BYE.
 proof_valgrind() {
     scripts/deps.sh valgrind
     scripts/build.sh
     local logs
     logs=$(mktemp -d)
     VALGRIND_LOGS=$logs PATH=$PWD/scripts/valgrind:$PATH cargo test -p e2e --test e2e -- --test-threads=1 \
-        refusals:: phone:: applications::an_ torture::every scenarios::busy scenarios::a_caller scenarios::the_far_side \
-        gateways::when_every
+        scenarios:: cases:: refusals:: phone:: applications::an_ torture::every gateways::when_every
     scripts/valgrind/judge.sh "$logs"
     rm -rf "$logs"
 }

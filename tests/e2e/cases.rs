@@ -1,14 +1,21 @@
 //! Every case of `tests/cases`, beside each other on one Trunkline, and what must hold when all of them are over.
 
+use std::env;
+
 use anyhow::{Result, ensure};
 use e2e::kamailio::Options;
 use e2e::report::Report;
 use e2e::{cases, casting, stack, wait};
 
-/// As short as SIP lets the timers be on a machine that is busy with all of this.
+/// As short as SIP lets the timers be on a machine that is busy with all of this; under valgrind (`proof_valgrind` in scripts/proof.sh),
+/// ten times that, with a single worker.
 fn options() -> Result<Options> {
-    let options = Options::new()?.define("GATEWAY_SILENT_MS=2000").define("GATEWAY_RING_MS=4000");
-    Ok(options.define("STRANGERS_PER_S=1000").define("WRONG_PASSWORDS_PER_MINUTE=100").define("WORKERS=4"))
+    let (silent, ring, workers) = match env::var_os("VALGRIND_LOGS") {
+        None => ("GATEWAY_SILENT_MS=2000", "GATEWAY_RING_MS=4000", "WORKERS=4"),
+        Some(_) => ("GATEWAY_SILENT_MS=20000", "GATEWAY_RING_MS=40000", "WORKERS=1"),
+    };
+    let options = Options::new()?.define(silent).define(ring).define(workers);
+    Ok(options.define("STRANGERS_PER_S=1000").define("WRONG_PASSWORDS_PER_MINUTE=100"))
 }
 
 /// Folders of `tests/cases`: one that is not read would not be missed otherwise.
