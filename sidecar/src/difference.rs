@@ -2,11 +2,12 @@
 //!
 //! Names things and fields, never values that could be secret.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::domain::{
-    ManagedBy, Node, Provisioned, Trunk, account_fields, kind_name, node_fields, trunk_fields,
+    ManagedBy, Millis, Node, Provisioned, Trunk, account_fields, kind_name, node_fields, trunk_fields,
 };
 use crate::store::{Change, Placed, PlacedTrunk, Snapshot};
 
@@ -63,8 +64,8 @@ impl fmt::Display for Line {
 
 impl Plan {
     /// From what is stored to what the files say. Objects that the API manages are left alone; that an id of theirs is
-    /// in no file is for the caller to see to.
-    pub fn between(now: &Snapshot, wanted: &Provisioned) -> Plan {
+    /// in no file is for the caller to see to. A webhook's secret that changes goes on signing for a day from `now_ms` on.
+    pub fn between(now: &Snapshot, wanted: &Provisioned, now_ms: Millis) -> Plan {
         let mut plan = Plan::default();
         plan.node(now.node.as_ref(), &wanted.node);
 
@@ -88,7 +89,7 @@ impl Plan {
         let trunks: HashMap<_, _> =
             now.trunks.iter().map(|placed| (placed.item.id.as_str(), placed)).collect();
         for trunk in &wanted.trunks {
-            plan.trunk(trunks.get(trunk.id.as_str()).copied(), trunk);
+            plan.trunk(trunks.get(trunk.id.as_str()).copied(), trunk, now_ms);
         }
         let kept: HashSet<_> = wanted.accounts.iter().map(|account| account.id.as_str()).collect();
         for Placed { item: account, .. } in &now.accounts {
@@ -120,11 +121,12 @@ impl Plan {
         self.put(|| Change::PutNode(wanted.clone()), "node", &wanted.name, fields, None);
     }
 
-    fn trunk(&mut self, now: Option<&PlacedTrunk>, wanted: &Trunk) {
-        let fields = now.map(|now| trunk_fields(&now.item, wanted));
+    fn trunk(&mut self, now: Option<&PlacedTrunk>, wanted: &Trunk, now_ms: Millis) {
+        let wanted = with_overlap(now.map(|now| &now.item), wanted, now_ms);
+        let fields = now.map(|now| trunk_fields(&now.item, &wanted));
         let live = now.map(|now| now.live);
-        let change = || Change::PutTrunk(Box::new(wanted.clone()));
-        self.put(change, kind_name(wanted.kind), &wanted.id, fields, live);
+        let (kind, id) = (kind_name(wanted.kind), wanted.id.clone());
+        self.put(|| Change::PutTrunk(Box::new(wanted.into_owned())), kind, &id, fields, live);
     }
 
     /// `fields` is `None` for a thing that is new.
@@ -149,4 +151,16 @@ impl Plan {
         self.changes.push(change);
         self.lines.push(Line { verb: Verb::Removed, kind, id: id.to_owned(), fields: Vec::new(), live });
     }
+}
+
+/// A trunk as a file says it, with the secret that signs beside its webhook's own, which no file says.
+fn with_overlap<'a>(now: Option<&Trunk>, wanted: &'a Trunk, now_ms: Millis) -> Cow<'a, Trunk> {
+    let stored = now.and_then(|now| now.webhook.as_ref());
+    let (Some(stored), Some(webhook)) = (stored, &wanted.webhook) else { return Cow::Borrowed(wanted) };
+    let mut webhook = webhook.clone();
+    webhook.succeed(stored, now_ms);
+    if webhook.old_secret.is_none() {
+        return Cow::Borrowed(wanted);
+    }
+    Cow::Owned(Trunk { webhook: Some(webhook), ..wanted.clone() })
 }

@@ -27,8 +27,6 @@ use crate::secret::WebhookSecret;
 use crate::store::{EndpointReport, PlacedTrunk};
 use crate::webhook::probe::{self, Probed};
 
-/// How long the secret before signs too.
-const OVERLAP_MS: Millis = 24 * 3_600_000;
 /// The longest probe: its outcome must be told before the request itself takes too long.
 const PROBE_TIME: Duration = REQUEST_TIMEOUT.saturating_sub(Duration::from_secs(2));
 
@@ -185,9 +183,10 @@ async fn rotate(api: &Api, ask: &Ask, id: String, kind: Kind) -> Answer {
     let mut after = now.clone();
     let webhook = after.webhook.as_mut().ok_or_else(no_webhook)?;
     let secret = WebhookSecret::random();
-    let until_ms = turn.session.now_ms() + OVERLAP_MS;
     let old = std::mem::replace(&mut webhook.secret, secret.clone());
-    webhook.old_secret = Some(OldSecret { secret: old, until_ms });
+    let old = OldSecret::of(old, turn.session.now_ms());
+    let until_ms = old.until_ms;
+    webhook.old_secret = Some(old);
     turn.session.settle(&mut after, Some(&now));
     let rotated =
         Rotated { webhook_secret: secret.reveal().to_owned(), previous_secret_until: time(until_ms) };

@@ -5,6 +5,9 @@
 use crate::domain::Millis;
 use crate::secret::{SigningKey, WebhookSecret};
 
+/// How long a secret that was replaced goes on signing beside the new one.
+pub const OVERLAP_MS: Millis = 24 * 3_600_000;
+
 /// Where a trunk's events are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
@@ -30,6 +33,16 @@ impl Webhook {
         let (method, events) = (WebhookMethod::default(), Wanted::default());
         Webhook { url, fallback_url: None, method, events, secret, old_secret: None, signing_key: None }
     }
+
+    /// Takes the place of `before` at `now_ms`: its secret signs too for [`OVERLAP_MS`], or what signs beside it goes on
+    /// doing so if the secret is the same.
+    pub fn succeed(&mut self, before: &Webhook, now_ms: Millis) {
+        self.old_secret = if before.secret == self.secret {
+            before.old_secret.clone()
+        } else {
+            Some(OldSecret::of(before.secret.clone(), now_ms))
+        };
+    }
 }
 
 /// A secret that was replaced.
@@ -39,6 +52,13 @@ pub struct OldSecret {
     pub secret: WebhookSecret,
     /// Until when it signs too.
     pub until_ms: Millis,
+}
+
+impl OldSecret {
+    /// One that is replaced at `now_ms`.
+    pub fn of(secret: WebhookSecret, now_ms: Millis) -> OldSecret {
+        OldSecret { secret, until_ms: now_ms + OVERLAP_MS }
+    }
 }
 
 /// The HTTP method of a webhook.

@@ -66,7 +66,7 @@ pub(super) fn calls(live: Option<&Live>, touched: &[u32]) -> Option<u64> {
 /// The plan from what is stored to what the files say, or all that speaks against it.
 pub(super) async fn make(session: &Session, wanted: &Provisioned) -> Result<Plan, Refused> {
     let now = session.store().provisioned().await?;
-    let plan = Plan::between(&now, wanted);
+    let plan = Plan::between(&now, wanted, session.now_ms());
     drop(now);
     let mut problems = taken_ids(session, &plan).await?;
     for line in plan.lines.iter().filter(|line| line.verb == Verb::Removed && line.kind == "account") {

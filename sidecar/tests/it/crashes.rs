@@ -209,7 +209,7 @@ async fn die_at(template: &Template, point: &'static str, hit: u32, is_new: bool
     let ids: Vec<_> = stored.trunks.iter().map(|placed| placed.item.id.as_str()).collect();
     assert_eq!(ids, if is_new { ["comes", "stays"] } else { ["goes", "stays"] }, "{about}");
     let wanted = trunkd::config::load(&scene.site.main()).unwrap().provisioned;
-    assert_eq!(Plan::between(&stored, &wanted).is_empty(), is_new, "{about}: whole");
+    assert_eq!(Plan::between(&stored, &wanted, 0).is_empty(), is_new, "{about}: whole");
 
     // What the files say must not count now, but what is stored.
     scene.site.write("a.toml", "x = 1");

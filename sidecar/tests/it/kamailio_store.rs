@@ -64,7 +64,7 @@ async fn acme(site: &Site) -> SqliteStore {
 /// Writes what the files say now.
 async fn follow(site: &Site, store: &SqliteStore) -> Result<i64, StoreError> {
     let snapshot = store.snapshot().await.unwrap();
-    let plan = Plan::between(&snapshot, &config::load(&site.main()).unwrap().provisioned);
+    let plan = Plan::between(&snapshot, &config::load(&site.main()).unwrap().provisioned, 0);
     commit(store, snapshot.revision, plan.changes, ROOM).await.map(|committed| committed.revision)
 }
 
@@ -155,7 +155,7 @@ async fn addresses_replace_their_own_revisions_whatever_others_call_their_reques
     };
     // An audit row names the revision of a customer's write.
     site.write("acme.toml", &ACME.replace("sip:192.0.2.9", uri).replace("priority = 10", "priority = 30"));
-    let plan = Plan::between(&store.snapshot().await.unwrap(), &site.load().provisioned);
+    let plan = Plan::between(&store.snapshot().await.unwrap(), &site.load().provisioned, 0);
     assert!(!plan.is_empty());
     write(Actor::Files, 1, plan.changes).await;
     for base in 2..5 {

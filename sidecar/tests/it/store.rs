@@ -85,17 +85,52 @@ async fn what_files_say_is_stored_once_and_differs_in_what_they_change() {
     let store = site.store().await;
     let snapshot = store.snapshot().await.unwrap();
     let mut wanted = site.load().provisioned;
-    assert!(Plan::between(&snapshot, &wanted).is_empty(), "{snapshot:#?}");
+    assert!(Plan::between(&snapshot, &wanted, 0).is_empty(), "{snapshot:#?}");
 
     wanted.trunks.remove(1);
     wanted.trunks[0].enabled = false;
-    let plan = Plan::between(&snapshot, &wanted);
+    let plan = Plan::between(&snapshot, &wanted, 0);
     let lines: Vec<_> = plan.lines.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["removed trunk b", "changed trunk a: enabled"]);
     assert_eq!(plan.touched().len(), 2);
     let room = site.load().publish.capacity;
     let done = commit(&*store, snapshot.revision, plan.changes, room).await.unwrap();
     assert_eq!(done.lines, plan.lines, "what was planned is what was done");
+}
+
+/// A webhook's secret and the one that signs beside it.
+async fn secrets(store: &dyn Store) -> (String, Option<(String, i64)>) {
+    let webhook = store.trunk("b".into()).await.unwrap().unwrap().item.webhook.unwrap();
+    let old = webhook.old_secret.map(|old| (old.secret.reveal().to_owned(), old.until_ms));
+    (webhook.secret.reveal().to_owned(), old)
+}
+
+#[tokio::test]
+async fn a_secret_that_another_takes_the_place_of_in_a_file_signs_for_a_day_more() {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    const OTHER: &str = "whsec_b3RoZXJvdGhlcm90aGVyb3RoZXJvdGhlcjEy";
+    let site = Site::new();
+    site.write("a.toml", &full_file());
+    let store = site.store().await;
+    assert_eq!(secrets(&*store).await, (SECRET.into(), None));
+
+    site.write("a.toml", &full_file().replace(SECRET, OTHER));
+    let config = site.load();
+    let snapshot = store.snapshot().await.unwrap();
+    let plan = Plan::between(&snapshot, &config.provisioned, 1_000);
+    assert_eq!(plan.lines.iter().map(ToString::to_string).collect::<Vec<_>>(), ["changed trunk b: webhook"]);
+    commit(&*store, snapshot.revision, plan.changes, config.publish.capacity).await.unwrap();
+    let after = (OTHER.to_owned(), Some((SECRET.to_owned(), 1_000 + DAY_MS)));
+    assert_eq!(secrets(&*store).await, after);
+
+    // A reload that changes something else leaves both, and one that changes nothing is none.
+    site.write("a.toml", &full_file().replace(SECRET, OTHER).replace("cpsLimit = 0.5", "cpsLimit = 0.6"));
+    let snapshot = store.snapshot().await.unwrap();
+    assert!(Plan::between(&snapshot, &config.provisioned, 2_000).is_empty());
+    let plan = Plan::between(&snapshot, &site.load().provisioned, 2_000);
+    assert!(!plan.is_empty());
+    commit(&*store, snapshot.revision, plan.changes, config.publish.capacity).await.unwrap();
+    assert_eq!(secrets(&*store).await, after);
 }
 
 #[tokio::test]
@@ -208,7 +243,7 @@ async fn what_an_earlier_version_stored_is_carried_over() {
     );
 
     // What the files say of it now, apart from what they could not say before, is the same trunk.
-    let plan = Plan::between(&snapshot, &site.load().provisioned);
+    let plan = Plan::between(&snapshot, &site.load().provisioned, 0);
     let lines: Vec<_> = plan.lines.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["added trunk a", "changed trunk b: transport, credentials, originationUris, webhook"]);
     commit(&store, 7, plan.changes, room).await.unwrap();

@@ -81,7 +81,7 @@ impl Site {
         fs::create_dir_all(self.database().parent().unwrap()).unwrap();
         let store = SqliteStore::open(&self.database()).unwrap();
         let snapshot = store.snapshot().await.unwrap();
-        let plan = Plan::between(&snapshot, &config.provisioned);
+        let plan = Plan::between(&snapshot, &config.provisioned, 0);
         if !plan.is_empty() {
             commit(&store, snapshot.revision, plan.changes, config.publish.capacity).await.unwrap();
         }
