@@ -6,7 +6,7 @@ use crate::domain::Millis;
 use crate::secret::{SigningKey, WebhookSecret};
 
 /// How long a secret that was replaced goes on signing beside the new one.
-pub const OVERLAP_MS: Millis = 24 * 3_600_000;
+const OVERLAP_MS: Millis = 24 * 3_600_000;
 
 /// Where a trunk's events are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Webhook {
         Webhook { url, fallback_url: None, method, events, secret, old_secret: None, signing_key: None }
     }
 
-    /// Takes the place of `before` at `now_ms`: its secret signs too for [`OVERLAP_MS`], or what signs beside it goes on
+    /// Takes the place of `before` at `now_ms`: its secret signs too for a day, or what signs beside it goes on
     /// doing so if the secret is the same.
     pub fn succeed(&mut self, before: &Webhook, now_ms: Millis) {
         self.old_secret = if before.secret == self.secret {
@@ -55,7 +55,7 @@ pub struct OldSecret {
 }
 
 impl OldSecret {
-    /// One that is replaced at `now_ms`.
+    /// One that is replaced at `now_ms` and signs for a day more.
     pub fn of(secret: WebhookSecret, now_ms: Millis) -> OldSecret {
         OldSecret { secret, until_ms: now_ms + OVERLAP_MS }
     }
