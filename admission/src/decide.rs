@@ -12,7 +12,6 @@ use std::net::IpAddr;
 
 use crate::image::{AccountView, TrunkRef};
 use crate::live::{CallKey, SlotRef};
-use crate::map;
 use crate::reason::Reason;
 pub(crate) use identify::identify;
 pub(crate) use spend::{admit, weigh};
@@ -41,23 +40,6 @@ pub enum Proof {
     Verified,
     /// They were wrong.
     Failed,
-}
-
-/// The time of a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// Monotonic clock in nanoseconds: limits.
-    pub mono_ns: u64,
-    /// Wall clock in milliseconds since 1970: for people.
-    pub wall_ms: u64,
-}
-
-impl Now {
-    /// Both clocks, without a system call.
-    pub fn read() -> Now {
-        let (mono_ns, wall_ms) = map::both_clocks();
-        Now { mono_ns, wall_ms }
-    }
 }
 
 /// Whose call it is.

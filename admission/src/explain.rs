@@ -6,8 +6,9 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::clock::Now;
 use crate::control::{Control, Pair};
-use crate::decide::{self, Attempt, Identity, Now, Proof, Refusal};
+use crate::decide::{self, Attempt, Identity, Proof, Refusal};
 use crate::error::OpenError;
 use crate::image::{Check, GatewayView};
 use crate::live::health::Fitness;

@@ -6,9 +6,10 @@
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
+use crate::clock::Now;
 use crate::control::{Control, Pair};
 use crate::crash;
-use crate::decide::{self, Admission, Attempt, Identity, Now, Proof, Refusal, Verdict};
+use crate::decide::{self, Admission, Attempt, Identity, Proof, Refusal, Verdict};
 use crate::error::OpenError;
 use crate::events::{EventOut, Producer, Pushed, Size};
 use crate::image::{Check, GatewayView, Ha1, Label, Text};
@@ -438,6 +439,11 @@ impl Instance {
         self.live.call(slot)
     }
 
+    /// The time of a call, by its own clock.
+    pub fn time_of(&self, slot: SlotRef, now: Now) -> u64 {
+        self.live.clock_of(slot).at(now)
+    }
+
     /// The far side rings.
     pub fn ringing(&self, slot: SlotRef, wall_ms: u64) {
         self.live.ringing(slot, wall_ms);
@@ -460,7 +466,7 @@ impl Instance {
 
     /// Takes a call whose dialog Kamailio restored into this epoch.
     pub fn adopt(&self, call: &CallView, key: CallKey) -> Option<SlotRef> {
-        self.live.adopt(call, key)
+        self.live.adopt(call, key, Now::read())
     }
 
     /// Every restored dialog has been adopted: what is left of earlier epochs is orphaned.

@@ -14,6 +14,7 @@
 //!
 //! This crate knows no SIP, no serialisation framework and no runtime. `unsafe` is in `map` alone.
 
+mod clock;
 mod control;
 #[cfg(feature = "crash-points")]
 #[doc(hidden)]
@@ -40,7 +41,8 @@ mod route;
 mod sync;
 mod tables;
 
-pub use decide::{Admission, Attempt, Identity, Now, Proof, Refusal, Verdict};
+pub use clock::{CallClock, Now};
+pub use decide::{Admission, Attempt, Identity, Proof, Refusal, Verdict};
 pub use error::OpenError;
 pub use live::health::{Fitness, Outcome};
 pub use live::{CallKey, SlotRef};

@@ -148,7 +148,7 @@ pub(crate) fn event(dialog: *mut sys::dlg_cell, event: i32, params: *mut sys::dl
     process::with(|process| match event as u32 {
         sys::DLGCB_EARLY => {
             if matches!(reply.and_then(|reply| reply.status()), Some(180 | 183)) {
-                process.instance.ringing(slot, Now::read().wall_ms);
+                process.instance.ringing(slot, process.instance.time_of(slot, Now::read()));
             }
         }
         sys::DLGCB_RESPONSE_FWDED => {
@@ -235,7 +235,7 @@ fn terminated(cell: &sys::dlg_cell, direction: u32, bye: Option<SipMsg<'_>>) -> 
 /// The answer is on its way. The dialog saves itself right after this, so the variable is brought up to date now.
 fn answered(process: &mut Process, dialog: *mut sys::dlg_cell, slot: SlotRef) {
     let now = Now::read();
-    if !process.instance.answered(slot, now.wall_ms) {
+    if !process.instance.answered(slot, process.instance.time_of(slot, now)) {
         return;
     }
     if let Some(call) = process.instance.call(slot) {

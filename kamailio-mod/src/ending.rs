@@ -23,8 +23,9 @@ pub(crate) struct How {
 pub(crate) fn end(process: &mut Process, slot: SlotRef, how: How) -> bool {
     crate::admit::refresh(process); // names come from the table; a timer process judges no calls and may have an old one
     let instance = &process.instance;
-    let end_wall_ms = Now::read().wall_ms;
+    let now = Now::read();
     instance.end(slot, |call| {
+        let end_wall_ms = call.clock.at(now);
         let identity = instance.identity_of(call.trunk_live);
         let trunk = identity.map(|identity| instance.names(&identity).trunk);
         let gateway = identity.map(|identity| instance.gateway_uri(&identity, call.gateway_live));

@@ -121,7 +121,7 @@ fn list(rpc: &sys::rpc_t, context: *mut c_void, process: &Process, from: u32) ->
     let reply = Reply::begin(rpc, context)?;
     reply.signed(c"next", next.map_or(-1, i64::from))?;
     let calls = reply.list(c"calls")?;
-    let (now_ms, epoch) = (Now::read().wall_ms, live.epoch());
+    let (now, epoch) = (Now::read(), live.epoch());
     // One that is being judged has the body of the slot's last use; those of before this start are nobody's, or will be restored.
     let is_up = |view: &&SlotView| {
         view.epoch == epoch && matches!(view.state, SlotState::Ringing | SlotState::Answered)
@@ -130,7 +130,7 @@ fn list(rpc: &sys::rpc_t, context: *mut c_void, process: &Process, from: u32) ->
         let identity = process.instance.identity_of(view.trunk_live);
         let names = identity.map(|identity| process.instance.names(&identity));
         let trunk = names.as_ref().map_or(&b"?"[..], |names| names.trunk.as_bytes());
-        let seconds = now_ms.saturating_sub(view.start_wall_ms) / 1_000;
+        let seconds = view.clock.at(now).saturating_sub(view.start_wall_ms) / 1_000;
         let uid = uuid(view.uid);
         calls.entry(format_args!("{uid} {} {:?} {seconds}", trunk.escape_ascii(), view.state))
     })

@@ -5,8 +5,8 @@
 
 use core::fmt::Write as _;
 
-use trunk_admission::SlotRef;
 use trunk_admission::live::{CallView, Origin};
+use trunk_admission::{CallClock, SlotRef};
 
 use crate::text::Text;
 
@@ -87,6 +87,7 @@ impl Saved {
             start_wall_ms,
             ring_wall_ms,
             answer_wall_ms,
+            clock: CallClock::default(),
             gateway_live,
             attempts,
         };
@@ -107,6 +108,7 @@ mod tests {
             start_wall_ms: 1_760_000_000_000,
             ring_wall_ms: 0,
             answer_wall_ms: u64::MAX,
+            clock: CallClock::default(),
             gateway_live: u32::MAX,
             attempts: 255,
         };

@@ -90,11 +90,14 @@ pub(crate) fn suspects(rpc: *mut sys::rpc_t, context: *mut c_void) {
         return fail(rpc, context, 500, c"Internal error");
     };
     let early_s = dialog_parameter(c"early_timeout").unwrap_or(EARLY_TIMEOUT_S);
-    let rings_since_ms = Now::read().wall_ms.saturating_sub(u64::try_from(early_s).unwrap_or(0) * 1_000);
+    let (now, early_ms) = (Now::read(), u64::try_from(early_s).unwrap_or(0) * 1_000);
+    let rings_too_long = |view: &SlotView| view.clock.at(now).saturating_sub(view.start_wall_ms) > early_ms;
     let found: Vec<(Why, SlotRef)> = calls
         .views
         .iter()
-        .filter_map(|view| Some((why(view, dialog_of(view, find, release), rings_since_ms)?, view.slot)))
+        .filter_map(|view| {
+            Some((why(view, dialog_of(view, find, release), rings_too_long(view))?, view.slot))
+        })
         .collect();
     if answer(rpc, context, &calls, &found).is_none() {
         fail(rpc, context, 500, c"Internal error");
@@ -130,7 +133,7 @@ fn dialog_of(view: &SlotView, find: FindDialog, release: unsafe extern "C" fn(*m
     Dialog::In(state)
 }
 
-fn why(view: &SlotView, dialog: Dialog, rings_since_ms: u64) -> Option<Why> {
+fn why(view: &SlotView, dialog: Dialog, rings_too_long: bool) -> Option<Why> {
     match (view.state, dialog) {
         (SlotState::Taking, _) => Some(Why::Judging),
         (SlotState::Ending, _) => Some(Why::Ending),
@@ -138,7 +141,7 @@ fn why(view: &SlotView, dialog: Dialog, rings_since_ms: u64) -> Option<Why> {
         (SlotState::Ringing | SlotState::Answered, Dialog::Gone) => Some(Why::Gone),
         (SlotState::Ringing | SlotState::Answered, Dialog::In(sys::DLG_STATE_DELETED)) => Some(Why::Over),
         (SlotState::Ringing, Dialog::In(sys::DLG_STATE_UNCONFIRMED | sys::DLG_STATE_EARLY)) => {
-            (view.start_wall_ms < rings_since_ms).then_some(Why::Ringing)
+            rings_too_long.then_some(Why::Ringing)
         }
         _ => None,
     }

@@ -170,7 +170,8 @@ impl Call {
 
     /// Ends a call whose Kamailio is gone: nobody knows how or when it really ended.
     pub fn reconcile(&mut self, at_ms: Millis) {
-        self.end_ms = Some(at_ms);
+        // The clock may have been set back since.
+        self.end_ms = Some(at_ms.max(self.answer_ms.or(self.ring_ms).unwrap_or(self.start_ms)));
         self.status = Some(Status::Unknown);
         self.hangup_by = Some(Party::Proxy);
         self.reconciled = true;

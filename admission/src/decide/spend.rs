@@ -3,7 +3,8 @@
 //! What is only asked here ([`weigh`]) and what is taken ([`admit`]) go by the same levels, limits and reasons.
 
 use super::trace::{LevelName, Step, Trace};
-use super::{Admission, Attempt, Identity, Now, Proof, Refusal, Verdict};
+use super::{Admission, Attempt, Identity, Proof, Refusal, Verdict};
+use crate::clock::Now;
 use crate::crash;
 use crate::live::slots::Claim;
 use crate::live::{Line, Live, Scope};
@@ -58,7 +59,7 @@ pub(crate) fn admit(
     let uid = uid();
     if taken.is_ok() {
         // Not before: nobody reads it while the call is being judged, and its memory is on its way meanwhile.
-        live.fill(slot, attempt.call, &identity.trunk, uid, now.wall_ms);
+        live.fill(slot, attempt.call, &identity.trunk, uid, now);
     }
     match taken {
         Ok(()) => {

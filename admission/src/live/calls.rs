@@ -6,6 +6,7 @@
 use super::layout::*;
 use super::sweep::{uid_from_words, uid_to_words};
 use super::{CallKey, Live, Scope, SlotRef, SlotState};
+use crate::clock::{CallClock, Now};
 use crate::crash;
 use crate::image::TrunkRef;
 use crate::live::slots::Claim;
@@ -37,6 +38,8 @@ pub struct CallView {
     pub ring_wall_ms: u64,
     /// When it was answered, or 0.
     pub answer_wall_ms: u64,
+    /// The clock that these times are from, and that goes on while the slot lives.
+    pub clock: CallClock,
     /// `live` index of the last gateway tried.
     pub gateway_live: u32,
     /// Gateways tried.
@@ -61,9 +64,10 @@ impl Live {
 
     /// Writes the body of a slot that the caller has claimed.
     #[inline]
-    pub(crate) fn fill(&self, slot: SlotRef, key: CallKey, trunk: &TrunkRef, uid: [u8; 16], wall_ms: u64) {
+    pub(crate) fn fill(&self, slot: SlotRef, key: CallKey, trunk: &TrunkRef, uid: [u8; 16], now: Now) {
         self.slots().write_key(slot, key);
-        self.fill_with(slot, trunk.live(), trunk.account(), uid, [wall_ms, 0, 0]);
+        let clock = CallClock::begin(now);
+        self.fill_with(slot, trunk.live(), trunk.account(), uid, [now.wall_ms, 0, 0], clock);
     }
 
     #[inline]
@@ -74,6 +78,7 @@ impl Live {
         account: Option<u32>,
         uid: [u8; 16],
         times: [u64; 3],
+        clock: CallClock,
     ) {
         let owners = u64::from(trunk) << 32 | u64::from(account.unwrap_or(u32::MAX));
         let [high, low] = uid_to_words(uid);
@@ -90,6 +95,7 @@ impl Live {
             (B_GATEWAY, u64::MAX << 32),
             (B_GATEWAY_SUM, 0),
             (B_STEP, 0),
+            (B_CLOCK, clock.word()),
         ];
         let Some(words) = self.slots().whole_body(slot.index) else { return };
         for (word, value) in body {
@@ -114,6 +120,7 @@ impl Live {
             start_wall_ms: self.get(slot, B_START_MS),
             ring_wall_ms: self.get(slot, B_RING_MS),
             answer_wall_ms: self.get(slot, B_ANSWER_MS),
+            clock: self.clock_of(slot),
             gateway_live: (gateway >> 32) as u32,
             attempts: gateway as u8,
         };
@@ -121,7 +128,12 @@ impl Live {
             .then_some(view)
     }
 
-    /// The far side rings: the first time counts.
+    /// The clock of a slot's call.
+    pub(crate) fn clock_of(&self, slot: SlotRef) -> CallClock {
+        CallClock::from_word(self.get(slot, B_CLOCK))
+    }
+
+    /// The far side rings: the first time counts. Times are by the call's clock.
     pub(crate) fn ringing(&self, slot: SlotRef, wall_ms: u64) {
         if self.slots().state(slot) == Some(SlotState::Ringing) && self.get(slot, B_RING_MS) == 0 {
             self.set(slot, B_RING_MS, wall_ms);
@@ -192,14 +204,15 @@ impl Live {
     }
 
     /// Takes a restored call into this epoch, over any limit: its slot as it was before, or a new one.
-    pub(crate) fn adopt(&self, call: &CallView, key: CallKey) -> Option<SlotRef> {
+    pub(crate) fn adopt(&self, call: &CallView, key: CallKey, now: Now) -> Option<SlotRef> {
         let (slot, kept) = match self.kept(call, key) {
             Some(slot) => (slot, true),
             None => match self.slots().claim(key) {
                 Claim::Claimed(slot) => {
                     let times = [call.start_wall_ms, call.ring_wall_ms, call.answer_wall_ms];
                     self.slots().write_key(slot, key);
-                    self.fill_with(slot, call.trunk_live, call.account_live, call.uid, times);
+                    let clock = CallClock::begin(now);
+                    self.fill_with(slot, call.trunk_live, call.account_live, call.uid, times, clock);
                     (slot, false)
                 }
                 _ => return None,
@@ -217,6 +230,10 @@ impl Live {
         }
         let _ = self.slots_used().take(None);
         crash::point("adopt.counted");
+        if kept && self.clock_of(slot).at(now) < call.answer_wall_ms.max(call.start_wall_ms) {
+            // The machine was started anew, and its monotonic clock with it.
+            self.set(slot, B_CLOCK, CallClock::begin(now).word());
+        }
         self.set(slot, B_EPOCH, self.epoch());
         crash::point("adopt.epoch");
         if kept {

@@ -6,7 +6,7 @@ use crate::reason::Reason;
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"TRNKLIV1");
 pub(super) const LAYOUT: u64 =
-    4 << 32 | (LINE * 31 + BODY_WORDS * 37 + PROCESS_WORDS * 41 + HEADER_WORDS) as u64;
+    5 << 32 | (LINE * 31 + BODY_WORDS * 37 + PROCESS_WORDS * 41 + HEADER_WORDS) as u64;
 /// Words in a cache line.
 pub(super) const LINE: usize = 8;
 pub(super) const HEADER_WORDS: usize = 512;
@@ -73,6 +73,8 @@ pub(super) const B_GATEWAY: usize = 11;
 pub(super) const B_GATEWAY_SUM: usize = 12;
 /// How far the daemon is with taking the call out of the counts: step, and the count's mark before it.
 pub(super) const B_STEP: usize = 13;
+/// The call's own clock ([`crate::clock::CallClock`]).
+pub(super) const B_CLOCK: usize = 14;
 
 /// A process's counters.
 pub(super) const PROCESS_WORDS: usize = 64;

@@ -6,7 +6,7 @@
 use super::health::Fitness;
 use super::layout::*;
 use super::{CountWord, Live, Scope};
-use crate::decide::Now;
+use crate::clock::Now;
 use crate::map;
 use crate::rate::{Rate, RateWord};
 use crate::sync::{AtomicU64, Ordering};

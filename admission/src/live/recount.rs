@@ -90,6 +90,7 @@ mod tests {
     use super::super::layout::Capacity;
     use super::super::slots::{CallKey, Claim, SlotState};
     use super::*;
+    use crate::clock::CallClock;
 
     fn live() -> (tempfile::TempDir, Live) {
         let dir = tempfile::tempdir().expect("a directory");
@@ -112,7 +113,7 @@ mod tests {
 
         // A call of trunk 1 and no account, of whose counts one was given back too often.
         let Claim::Claimed(slot) = live.slots().claim(CallKey([1, 2])) else { panic!() };
-        live.fill_with(slot, 1, None, [9; 16], [1, 0, 0]);
+        live.fill_with(slot, 1, None, [9; 16], [1, 0, 0], CallClock::default());
         for count in [Count::Trunk(1), Count::Node, Count::Slots] {
             word(count).take(None).unwrap();
         }
@@ -136,7 +137,7 @@ mod tests {
         assert!(live.orphans().is_empty(), "nobody was told of it");
 
         // Its worker had only been stopped.
-        live.fill_with(slot, 1, None, [9; 16], [1, 0, 0]);
+        live.fill_with(slot, 1, None, [9; 16], [1, 0, 0], CallClock::default());
         live.slots().open(slot, CallKey([1, 2]));
         let mut recount = live.recount(5);
         recount.corrected.sort();

@@ -6,6 +6,7 @@
 use super::layout::*;
 use super::slots::{SlotRef, SlotState};
 use super::{CountWord, Live, Scope};
+use crate::clock::CallClock;
 use crate::crash;
 use crate::sync::Ordering;
 
@@ -33,6 +34,8 @@ pub struct SlotView {
     pub ring_wall_ms: u64,
     /// When it was answered, or 0.
     pub answer_wall_ms: u64,
+    /// The clock that these times are from.
+    pub clock: CallClock,
 }
 
 /// A slot marked by [`Live::begin_reclaim`]; to be freed when the call's ending is stored.
@@ -70,6 +73,7 @@ impl Live {
             start_wall_ms: word(B_START_MS)?,
             ring_wall_ms: word(B_RING_MS)?,
             answer_wall_ms: word(B_ANSWER_MS)?,
+            clock: CallClock::from_word(word(B_CLOCK)?),
         })
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use trunk_admission::SlotRef;
 use trunk_admission::live::CallView;
+use trunk_admission::{CallClock, SlotRef};
 
 /// What the worker said of a call.
 #[derive(Default)]
@@ -46,6 +46,7 @@ pub(crate) fn saved(story: &Story) -> CallView {
         start_wall_ms: 1_000,
         ring_wall_ms: 0,
         answer_wall_ms: story.answered,
+        clock: CallClock::default(),
         gateway_live: u32::MAX,
         attempts: 0,
     }

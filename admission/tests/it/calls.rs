@@ -51,6 +51,27 @@ fn a_call_keeps_its_times_and_ends_once() {
 }
 
 #[test]
+fn a_calls_clock_is_nobodys_to_set_and_begins_anew_with_the_machine() {
+    let mut node = Node::with(&limited());
+    let kept = admitted(node.call_at(HOST, SOURCE, "kept", SECOND));
+    let key = |node: &Node, id: &[u8]| node.instance.call_key(id, b"tag", 1);
+    for wall_ms in [0, 31_000, 3_631_000] {
+        let now = Now { mono_ns: 31 * SECOND, wall_ms };
+        assert_eq!(node.instance.time_of(kept.slot, now), 31_000);
+    }
+    // The monotonic clock of a machine that has just been started is behind that of before.
+    let before = admitted(node.call_at(HOST, SOURCE, "before", 1 << 60));
+    let saved = [kept, before].map(|call| node.instance.call(call.slot).unwrap());
+
+    let node = node.restart();
+    node.instance.adopt(&saved[0], key(&node, b"kept")).unwrap();
+    assert_eq!(node.instance.call(kept.slot).unwrap().clock, saved[0].clock);
+    node.instance.adopt(&saved[1], key(&node, b"before")).unwrap();
+    let now = Now::read();
+    assert!(now.wall_ms.abs_diff(node.instance.time_of(before.slot, now)) < 60_000);
+}
+
+#[test]
 fn after_a_restart_only_restored_calls_count_and_the_rest_are_orphans() {
     let mut node = Node::with(&limited());
     let kept = admitted(node.call_at(HOST, SOURCE, "kept", SECOND));

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
+use trunk_admission::Now;
 use trunk_admission::live::{Live, Reclaimed, SlotView};
 use uuid::Uuid;
 
@@ -124,7 +125,8 @@ impl Sweep {
         if marked.is_empty() {
             return Ok(Written::default());
         }
-        let orphans: Vec<_> = marked.iter().map(|reclaimed| orphan(&reclaimed.0)).collect();
+        let now = Now::read();
+        let orphans: Vec<_> = marked.iter().map(|reclaimed| orphan(&reclaimed.0, now)).collect();
         let written = means.store.reconcile(orphans, means.clock.now_ms()).await?;
         for kind in kinds {
             means.metrics.sweep.orphans.with_label_values(&[kind]).inc();
@@ -157,7 +159,10 @@ impl Sweep {
         if lost.is_empty() {
             return Ok(Written::default());
         }
-        let orphans = lost.iter().map(|&call| Orphan { call, trunk_live: None, start_ms: now_ms }).collect();
+        let orphans = lost
+            .iter()
+            .map(|&call| Orphan { call, trunk_live: None, start_ms: now_ms, end_ms: None })
+            .collect();
         let written = store.reconcile(orphans, now_ms).await?;
         self.suspects.retain(|call| !lost.contains(call));
         means.metrics.sweep.orphans.with_label_values(&["slotless"]).inc_by(lost.len() as u64);
@@ -166,11 +171,12 @@ impl Sweep {
     }
 }
 
-fn orphan(slot: &SlotView) -> Orphan {
+fn orphan(slot: &SlotView, now: Now) -> Orphan {
     Orphan {
         call: Uuid::from_bytes(slot.uid),
         trunk_live: Some(slot.trunk_live),
         start_ms: Millis::try_from(slot.start_wall_ms).unwrap_or(0),
+        end_ms: Millis::try_from(slot.clock.at(now)).ok(),
     }
 }
 

@@ -111,6 +111,8 @@ pub struct Orphan {
     pub trunk_live: Option<u32>,
     /// When it began, likewise.
     pub start_ms: Millis,
+    /// When it ended, by its own clock; `None` is now.
+    pub end_ms: Option<Millis>,
 }
 
 /// What a write of calls led to.

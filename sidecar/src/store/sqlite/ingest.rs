@@ -66,7 +66,7 @@ pub(super) fn reconcile(
             Some(call) => call,
             None => first_seen(db, orphan.call, trunk_at(db, orphan.trunk_live)?, orphan.start_ms)?,
         };
-        call.reconcile(now_ms);
+        call.reconcile(orphan.end_ms.unwrap_or(now_ms));
         writer.write(&call, EventKind::Hangup, now_ms)?;
     }
     Ok(writer.written)

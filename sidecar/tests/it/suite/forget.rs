@@ -32,7 +32,7 @@ async fn filled(store: &dyn Store, trunk: &str, count: u32) {
         let records = vec![initiated(id(number), trunk, at_ms)];
         store.ingest(Batch { ring_id: 7, last_sequence: u64::from(number), records }, at_ms).await.unwrap();
         if number % 10 != 0 {
-            let orphan = Orphan { call: id(number), trunk_live: None, start_ms: at_ms };
+            let orphan = Orphan { call: id(number), trunk_live: None, start_ms: at_ms, end_ms: None };
             store.reconcile(vec![orphan], at_ms + 1).await.unwrap();
         }
     }

@@ -135,7 +135,7 @@ pub(crate) async fn a_call_is_held_to_the_rate_it_began_under(place: &dyn Place)
 pub(crate) async fn a_call_that_nobody_saw_end_costs_nothing_known(place: &dyn Place) {
     let store = filled(place).await;
     ingest(&*store, vec![begun(1, "t1", "+1555"), answered(call_id(1), "t1", 2_000)]).await;
-    let orphan = Orphan { call: call_id(1), trunk_live: None, start_ms: 0 };
+    let orphan = Orphan { call: call_id(1), trunk_live: None, start_ms: 0, end_ms: None };
     store.reconcile(vec![orphan], 9_000_000).await.unwrap();
     ingest(&*store, vec![ended(1, "t1", Some(2_000))]).await;
     let found = call(&*store, 1).await;
