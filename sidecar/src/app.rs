@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api;
 use crate::change;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SteadyClock};
 use crate::config::{Config, Loaded};
 use crate::events::{self, Ingest, Lookout};
 use crate::gateways::{self, Board, Refresher};
@@ -70,7 +70,7 @@ impl Daemon {
         if !problems.is_empty() && !config.state_dir.join(DATABASE).exists() {
             return Err(reload::Error::NothingStored.into());
         }
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::start());
         let metrics = Metrics::new().context("registering the metrics")?;
         let status = Arc::new(Status::default());
         let listener =

@@ -2,7 +2,8 @@
 //!
 //! For stamps and due times only; waiting is done on tokio's timer.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::Millis;
 
@@ -23,6 +24,62 @@ impl Clock for SystemClock {
     }
 }
 
+/// The machine's clock, but one that was set is followed only once it has stayed so for [`BELIEVED_AFTER`]: what came due, or was put
+/// off, by a clock that was wrong for a moment would be wrong for long.
+#[derive(Debug)]
+pub struct SteadyClock(Mutex<Steady>);
+
+/// How long a clock must have been set before it is followed.
+const BELIEVED_AFTER: Duration = Duration::from_secs(5);
+/// How far the two clocks may go apart before that is one that was set.
+const APART_MS: u64 = 1_000;
+
+#[derive(Debug)]
+struct Steady {
+    /// Monotonic and wall clock, read together.
+    anchor: (Duration, Millis),
+    /// Since when the wall clock is another.
+    apart_since: Option<Duration>,
+}
+
+impl Steady {
+    fn now_ms(&mut self, monotonic: Duration, wall_ms: Millis) -> Millis {
+        let (then, then_ms) = self.anchor;
+        let passed = monotonic.saturating_sub(then).as_millis();
+        let steady_ms = then_ms.saturating_add(Millis::try_from(passed).unwrap_or(Millis::MAX));
+        if steady_ms.abs_diff(wall_ms) <= APART_MS {
+            self.apart_since = None;
+            return steady_ms;
+        }
+        let since = *self.apart_since.get_or_insert(monotonic);
+        if monotonic.saturating_sub(since) < BELIEVED_AFTER {
+            return steady_ms;
+        }
+        *self = Steady { anchor: (monotonic, wall_ms), apart_since: None };
+        wall_ms
+    }
+}
+
+impl SteadyClock {
+    /// One that shows what the machine's shows now.
+    pub fn start() -> SteadyClock {
+        SteadyClock(Mutex::new(Steady { anchor: (monotonic(), SystemClock.now_ms()), apart_since: None }))
+    }
+}
+
+impl Clock for SteadyClock {
+    fn now_ms(&self) -> Millis {
+        let mut steady = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        steady.now_ms(monotonic(), SystemClock.now_ms())
+    }
+}
+
+/// The monotonic clock, from the first look at it on.
+fn monotonic() -> Duration {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    FIRST.elapsed()
+}
+
 /// A clock that starts at a given time and moves with tokio's, paused or not.
 #[derive(Clone, Copy, Debug)]
 pub struct TokioClock {
@@ -40,5 +97,47 @@ impl TokioClock {
 impl Clock for TokioClock {
     fn now_ms(&self) -> Millis {
         self.started_ms + Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a steady clock shows, second by second, while the wall clock is ahead by what is said of each.
+    fn shown(ahead_s: &[i64]) -> Vec<i64> {
+        let mut steady = Steady { anchor: (Duration::ZERO, 1_000_000), apart_since: None };
+        let second = |(at, ahead): (usize, &i64)| {
+            let passed = Duration::from_secs(at as u64);
+            (steady.now_ms(passed, 1_000_000 + (at as i64 + ahead) * 1_000) - 1_000_000) / 1_000
+        };
+        ahead_s.iter().enumerate().map(second).collect()
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_for_a_moment_is_not_followed() {
+        assert_eq!(shown(&[0, 3600, 3600, 3600, 3600, 0, -3600, -3600, 0]), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        // Set again and again, it is one that was set.
+        assert_eq!(shown(&[0, 60, 50, 40, 30, 20, 10, 10]), [0, 1, 2, 3, 4, 5, 16, 17]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_followed_in_a_while_both_ways() {
+        assert_eq!(
+            shown(&[0, 60, 60, 60, 60, 60, 60, 60, 0, 0, 0, 0, 0, 0, 0]),
+            [0, 1, 2, 3, 4, 5, 66, 67, 68, 69, 70, 71, 72, 13, 14]
+        );
+    }
+
+    #[test]
+    fn a_clock_that_is_pulled_gently_is_followed_when_it_is_a_second_off() {
+        let mut steady = Steady { anchor: (Duration::ZERO, 0), apart_since: None };
+        let mut off = 0;
+        for second in 0..100_000_u64 {
+            // Fast by one in two thousand, the most that the kernel pulls.
+            let wall_ms = (second * 1_000 + second / 2).cast_signed();
+            off = off.max(steady.now_ms(Duration::from_secs(second), wall_ms).abs_diff(wall_ms));
+        }
+        assert!((900..1_010).contains(&off), "{off}");
     }
 }

@@ -16,10 +16,12 @@ use super::worker::Worker;
 use crate::domain::Millis;
 use crate::store::{EndpointId, StoreError};
 
-/// How often the store is asked who has work, in case a wake-up was lost, and whether the clock was set.
+/// How often the store is asked who has work, in case a wake-up was lost.
 const RESCAN: Duration = Duration::from_secs(300);
 /// How soon again after the store failed or a worker died.
 const RESCAN_AFTER_ERROR: Duration = Duration::from_secs(1);
+/// How often it is looked whether the clock was set.
+const CLOCKS: Duration = Duration::from_secs(5);
 /// How far the wall clock may go apart from the timer between two looks: more is a clock that was set.
 const CLOCK_STEP_MS: Millis = 1000;
 
@@ -43,6 +45,7 @@ impl Crew {
 
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut look_at = self.rescan(false, &stop).await;
+        let mut clocks_at = Instant::now() + CLOCKS;
         loop {
             let wakes = self.wakes.clone();
             tokio::select! {
@@ -66,6 +69,12 @@ impl Crew {
                 Some(ended) = self.workers.join_next_with_id() => {
                     if self.ended(ended, &stop).is_err() {
                         look_at = Instant::now() + RESCAN_AFTER_ERROR;
+                    }
+                }
+                () = tokio::time::sleep_until(clocks_at) => {
+                    clocks_at = Instant::now() + CLOCKS;
+                    if self.was_set_by().is_some() {
+                        look_at = self.rescan(false, &stop).await;
                     }
                 }
                 () = tokio::time::sleep_until(look_at) => {
@@ -107,31 +116,33 @@ impl Crew {
         Instant::now() + wait
     }
 
+    /// How far the wall clock was set since the last look, if it was.
+    fn was_set_by(&self) -> Option<Millis> {
+        let (then, then_ms) = self.clocks?;
+        let passed_ms = Millis::try_from(then.elapsed().as_millis()).unwrap_or(Millis::MAX);
+        let step_ms = self.deps.clock.now_ms() - then_ms - passed_ms;
+        (step_ms.abs() > CLOCK_STEP_MS).then_some(step_ms)
+    }
+
     /// Compares the clocks: whether the wall clock was set. If it was set back, what is due is brought along.
     async fn look_at_clocks(&mut self) -> Result<bool, StoreError> {
+        let set_by = self.was_set_by();
         let (now, now_ms) = (Instant::now(), self.deps.clock.now_ms());
-        let step_ms = match self.clocks {
-            Some((then, then_ms)) => {
-                let passed_ms = Millis::try_from((now - then).as_millis()).unwrap_or(Millis::MAX);
-                now_ms - then_ms - passed_ms
-            }
-            None => 0,
-        };
-        let set = step_ms.abs() > CLOCK_STEP_MS;
         // Before the first look the clock may have been anywhere.
-        if self.clocks.is_none() || set {
+        if self.clocks.is_none() || set_by.is_some() {
             let longest = self.deps.settings.borrow().schedule.longest().as_millis();
             let latest_ms = now_ms.saturating_add(Millis::try_from(longest).unwrap_or(Millis::MAX));
-            self.deps.outbox.pull_in((-step_ms).max(0), latest_ms).await?;
+            let back_ms = set_by.map_or(0, |step_ms| (-step_ms).max(0));
+            self.deps.outbox.pull_in(back_ms, latest_ms).await?;
         }
-        if set {
+        if let Some(step_ms) = set_by {
             match step_ms < 0 {
                 true => tracing::warn!(step_ms, "the clock was set back; retries keep their distance"),
                 false => tracing::warn!(step_ms, "the clock was set ahead; what is due by it is sent now"),
             }
         }
         self.clocks = Some((now, now_ms));
-        Ok(set)
+        Ok(set_by.is_some())
     }
 
     async fn look(&mut self, wake: bool, stop: &CancellationToken) -> Result<(), StoreError> {
