@@ -13,7 +13,7 @@ use nix::unistd;
 
 use crate::child::Child;
 use crate::trunkd::{Places, ROOM};
-use crate::{artifacts, wait};
+use crate::{artifacts, clock, wait};
 
 /// What a test may choose.
 #[derive(Clone, Debug)]
@@ -230,7 +230,8 @@ pub fn wait_for_options_within(limit: Duration, child: &mut Child, sip: SocketAd
 /// # Errors
 /// It cannot be run at all.
 pub fn spawn(places: &Places, sip: SocketAddr, options: &Options, log: &Path) -> Result<Child> {
-    Child::spawn("kamailio", Path::new("kamailio"), arguments(places, sip, options)?, log)
+    let (program, arguments) = clock::under(places, Path::new("kamailio"), arguments(places, sip, options)?);
+    Child::spawn("kamailio", &program, arguments, log)
 }
 
 fn answers_options(socket: &UdpSocket, sip: SocketAddr) -> Result<bool> {

@@ -12,6 +12,7 @@ pub mod cases;
 pub mod casting;
 pub mod chaos;
 pub mod child;
+pub mod clock;
 pub mod crowd;
 pub mod digest;
 pub mod gateway;

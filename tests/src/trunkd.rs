@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::child::Child;
-use crate::{artifacts, wait};
+use crate::{artifacts, clock, wait};
 
 /// Directories of one instance.
 #[derive(Clone, Debug)]
@@ -112,7 +112,8 @@ impl Trunkd {
         let arguments = [Path::new("run"), Path::new("--config"), &config];
         // A log of its own for each start, so that a ready line is never that of an earlier one.
         let log = places.dir.join(format!("trunkd-{round}.log"));
-        let mut child = Child::spawn("trunkd", &artifacts::trunkd()?, arguments, &log)?;
+        let (program, arguments) = clock::under(places, &artifacts::trunkd()?, arguments);
+        let mut child = Child::spawn("trunkd", &program, arguments, &log)?;
         let line = child.line_with_within(limit, "trunkd ready")?;
         let api = line
             .split_whitespace()

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 /// One event that the customer's receiver accepted; each once, in the order they first came.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Told {
     pub sequence: u64,
     /// Whether the call was let in.
     pub allowed: bool,
+    /// How long it was, once it has ended and somebody knows how.
+    pub length_ms: Option<i64>,
 }
 
 /// What one caller's call looked like from outside.
@@ -29,6 +32,8 @@ pub struct Seen {
     pub story: String,
     /// Whether its INVITE reached a gateway, so that it must have been let in.
     pub at_gateway: bool,
+    /// How long it was up at least, if it was answered and hung up as planned.
+    pub talked_ms: Option<i64>,
     /// What the caller had to see, had nothing been in the way; `None` where several things may happen.
     pub expected: Option<&'static str>,
 }
@@ -124,6 +129,21 @@ pub fn outcomes(told: &[Told], seen: &[Seen], findings: &mut Findings) {
     }
 }
 
+/// No call is said to have been longer than the round, whatever the clock was set to: customers pay by it. And none that was answered
+/// and talked for `talked_ms` is said to have been shorter than that.
+pub fn lengths(told: &[Told], seen: &[Seen], longest: Duration, findings: &mut Findings) {
+    let talked: BTreeMap<&str, i64> =
+        seen.iter().filter_map(|call| Some((call.sip_call.as_str(), call.talked_ms?))).collect();
+    for event in told {
+        let Some(length_ms) = event.length_ms else { continue };
+        let least = talked.get(event.sip_call.as_str()).copied().unwrap_or(0);
+        let most = i64::try_from(longest.as_millis()).unwrap_or(i64::MAX);
+        findings.insist((least..=most).contains(&length_ms), "a call is as long as it was", || {
+            format!("{} ({}): {length_ms} ms, not {least} to {most}", event.call, event.sip_call)
+        });
+    }
+}
+
 /// Secrets are nowhere.
 pub fn secrets(texts: &[(&str, &str)], secrets: &[&str], findings: &mut Findings) {
     for (place, text) in texts {
@@ -146,6 +166,7 @@ mod tests {
             kind: format!("call.{kind}"),
             sequence,
             allowed,
+            length_ms: None,
         }
     }
 
@@ -160,7 +181,8 @@ mod tests {
     }
 
     fn at_gateway(call: &str) -> Seen {
-        Seen { sip_call: format!("sip-{call}"), story: String::new(), at_gateway: true, expected: None }
+        let (story, talked_ms, expected) = (String::new(), None, None);
+        Seen { sip_call: format!("sip-{call}"), story, at_gateway: true, talked_ms, expected }
     }
 
     #[test]
@@ -217,6 +239,17 @@ mod tests {
             let mut findings = Findings::default();
             events(std::slice::from_ref(&ending), &[], lost, &mut findings);
             assert_eq!(findings.0.len(), broken, "{lost} lost");
+        }
+    }
+
+    #[test]
+    fn a_length_that_no_call_can_have_had_is_seen() {
+        let call = Seen { talked_ms: Some(1_000), ..at_gateway("a") };
+        for (length_ms, broken) in [(999, 1), (1_000, 0), (60_000, 0), (60_001, 1), (-1, 1)] {
+            let ended = Told { length_ms: Some(length_ms), ..told("a", "hangup", 3, true) };
+            let mut findings = Findings::default();
+            lengths(&[ended], std::slice::from_ref(&call), Duration::from_secs(60), &mut findings);
+            assert_eq!(findings.0.len(), broken, "{length_ms}");
         }
     }
 

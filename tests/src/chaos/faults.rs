@@ -19,7 +19,7 @@ use super::sabotage;
 use crate::api::Api;
 use crate::gateway::Gateway;
 use crate::raw::{Agent, Request};
-use crate::{child, wait};
+use crate::{child, clock, wait};
 
 /// Does it, and undoes it.
 ///
@@ -61,6 +61,11 @@ pub fn inflict(
             child::limit_files(trunkd, "0")?;
             thread::sleep(for_so_long);
             child::limit_files(trunkd, "unlimited")
+        }
+        Fault::SetClock(ahead_s, for_so_long) => {
+            clock::set(&ground.stack.places, ahead_s)?;
+            thread::sleep(for_so_long);
+            clock::set(&ground.stack.places, 0)
         }
         Fault::KillGateway => failing.kill(),
         Fault::Writes(count) => writes(ground, dice, count, findings),

@@ -17,7 +17,7 @@ use crate::kamailio::Options;
 use crate::receiver::Receiver;
 use crate::stack::Stack;
 use crate::toml::Trunk;
-use crate::{kamailio, trunkd, wait};
+use crate::{clock, kamailio, trunkd, wait};
 
 /// Calls at once that the narrow trunk may have.
 pub const NARROW: usize = 3;
@@ -91,6 +91,7 @@ impl Ground {
         // Many deaths leave many dialogs to be restored.
         let options = Options { memory_mb: 256, ..options };
         let mut stack = Stack::prepare(options)?;
+        clock::make(&stack.places)?;
         let socket = kamailio::rpc_socket(&stack.places);
         trunkd::add_section(
             &stack.places,
@@ -190,6 +191,7 @@ impl Ground {
                 kind: delivery.kind().to_owned(),
                 sequence: data["sequence"].as_u64().unwrap_or_default(),
                 allowed: data["allowed"] == true,
+                length_ms: data["durationMs"].as_i64().filter(|_| data["reconciled"] != true),
             });
         }
         told

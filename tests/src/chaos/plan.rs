@@ -80,6 +80,8 @@ pub enum Fault {
     ReceiverFails(Duration),
     /// Nothing that trunkd writes reaches its files for so long.
     DiskFull(Duration),
+    /// The wall clock of trunkd and Kamailio is so many seconds ahead, or behind, for so long.
+    SetClock(i64, Duration),
     /// A gateway that failed whatever came is dead for the rest of the round.
     KillGateway,
     /// So many writes through the API, one refused write among them.
@@ -155,6 +157,12 @@ impl Round {
         Round { seed, batches: vec![calls], faults }
     }
 
+    /// Whether the clock was set: what a password was asked for with may be out of date when it comes.
+    #[must_use]
+    pub fn sets_clock(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::SetClock(..)))
+    }
+
     /// Whether something was in the way of calls.
     #[must_use]
     pub fn touches_calls(&self) -> bool {
@@ -167,7 +175,7 @@ fn ms(number: u32) -> Duration {
 }
 
 fn fault(dice: &mut Dice) -> Fault {
-    match dice.of(0..14) {
+    match dice.of(0..15) {
         0..2 => Fault::KillTrunkd(ms(dice.of(0..2_000))),
         2 => Fault::StopTrunkd(ms(dice.of(50..3_000))),
         3..5 => Fault::KillKamailio,
@@ -177,6 +185,12 @@ fn fault(dice: &mut Dice) -> Fault {
         9 => Fault::BadFile,
         10 => Fault::DiskFull(ms(dice.of(200..4_000))),
         11 => Fault::KillGateway,
+        12 => {
+            // Within what receivers of webhooks bear, and beyond it.
+            let seconds = i64::from(if dice.once_in(2) { dice.of(2..240) } else { dice.of(600..7_200) });
+            let ahead = if dice.once_in(2) { seconds } else { -seconds };
+            Fault::SetClock(ahead, ms(dice.of(200..1_500)))
+        }
         _ => Fault::Garbage(dice.of(10..300)),
     }
 }
@@ -214,6 +228,8 @@ mod tests {
         happens(|fault| matches!(fault, Fault::Writes(_)));
         happens(|fault| matches!(fault, Fault::DiskFull(_)));
         happens(|fault| *fault == Fault::KillGateway);
+        happens(|fault| matches!(fault, Fault::SetClock(..0, _)));
+        happens(|fault| matches!(fault, Fault::SetClock(600.., _)));
         assert!(rounds.iter().any(|round| !round.touches_calls()));
     }
 }

@@ -75,10 +75,12 @@ pub fn round(ground: &mut Ground, number: u32, round: &Round) -> Result<Played> 
     ground.stack.check()?;
 
     let touched = round.touches_calls();
-    let seen = seen(&stories, &gateways.invited()?);
+    let longest = begun.elapsed();
+    let seen = seen(round, &stories, &gateways.invited()?);
     let lost = ground.lost()? - lost_before;
     let (told, deliveries) = told(ground, &seen, lost)?;
     check::events(&told, &seen, lost, &mut findings);
+    check::lengths(&told, &seen, longest, &mut findings);
     if !touched {
         check::outcomes(&told, &seen, &mut findings);
         for (_, (_, messages)) in stories.iter().filter(|(batch, _)| batch.sort == Sort::Narrow) {
@@ -178,10 +180,12 @@ fn told(ground: &Ground, seen: &[Seen], lost: usize) -> Result<(Vec<Told>, usize
 }
 
 /// What came of each call, for the checker.
-fn seen(stories: &[(Batch, Story)], invited: &BTreeSet<String>) -> Vec<Seen> {
+fn seen(round: &Round, stories: &[(Batch, Story)], invited: &BTreeSet<String>) -> Vec<Seen> {
     let of_batch = |(batch, (ids, messages)): &(Batch, Story)| -> Vec<Seen> {
         let expected = match batch.sort {
             Sort::Answered | Sort::Failover | Sort::Reinvite | Sort::LateAck => Some("180 200, BYE 200"),
+            // A challenge that is out of date is followed by another.
+            Sort::Password if round.sets_clock() => None,
             Sort::Password => Some("407 180 200, BYE 200"),
             Sort::WrongPassword => Some("407"),
             Sort::Refused => Some("403"),
@@ -194,11 +198,19 @@ fn seen(stories: &[(Batch, Story)], invited: &BTreeSet<String>) -> Vec<Seen> {
         for message in messages {
             of_call.entry(message.call_id()).or_default().push(message.clone());
         }
-        let one = |id: &String| Seen {
-            sip_call: id.clone(),
-            story: of_call.get(id.as_str()).map_or_else(String::new, |messages| sip::story(messages, id)),
-            at_gateway: invited.contains(id),
-            expected,
+        let one = |id: &String| {
+            let story =
+                of_call.get(id.as_str()).map_or_else(String::new, |messages| sip::story(messages, id));
+            // The other scenarios last as long as what happens in them.
+            let talks = matches!(batch.sort, Sort::Answered | Sort::Password | Sort::Failover | Sort::Narrow);
+            let talked = talks && story.ends_with("180 200, BYE 200");
+            Seen {
+                sip_call: id.clone(),
+                talked_ms: talked.then_some(batch.talk_ms.into()),
+                story,
+                at_gateway: invited.contains(id),
+                expected,
+            }
         };
         ids.iter().map(one).collect()
     };
