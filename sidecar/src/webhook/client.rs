@@ -23,7 +23,7 @@ pub const MAX_ANSWER_BYTES: usize = 16 << 10;
 /// Longest URL of a request: one that was set, and the fields of an event after it.
 const MAX_REQUEST_URL_BYTES: usize = 64 << 10;
 /// Connections kept open for one host.
-const MAX_IDLE_PER_HOST: usize = 2;
+const MAX_IDLE_PER_HOST: usize = 4;
 /// How long they are kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 

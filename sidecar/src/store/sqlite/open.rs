@@ -71,9 +71,12 @@ fn share(path: &Path, group: Option<u32>) -> std::io::Result<()> {
 }
 
 /// What every connection needs.
-fn prepared(connection: Connection, busy_timeout: Duration) -> Result<Connection, StoreError> {
+pub(super) fn prepared(connection: Connection, busy_timeout: Duration) -> Result<Connection, StoreError> {
     connection.busy_timeout(busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    // Plans go by the statement alone. Else SQLite looks at what is bound as well, and where that could have mattered it plans anew at
+    // each other value: at every look for what is due, for one.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // The last connection to close would remove the log and its index, and then nobody who may only read could open the
     // database any more: the log is emptied when we close, and stays.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;

@@ -217,10 +217,20 @@ pub(super) fn backlog(db: &Transaction<'_>) -> Result<Backlog, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
+    use std::time::Duration;
+
+    use rusqlite::{Connection, StatementStatus};
 
     use super::*;
-    use crate::store::sqlite::schema;
+    use crate::store::sqlite::{open, schema};
+
+    /// A database in memory, as every connection is set up.
+    fn memory() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        let mut connection = open::prepared(connection, Duration::ZERO).unwrap();
+        schema::migrate(&mut connection).unwrap();
+        connection
+    }
 
     /// How SQLite goes about a statement, a line for each step.
     fn plan(db: &Connection, sql: &str) -> Vec<String> {
@@ -233,8 +243,7 @@ mod tests {
     /// Whatever is asked for one endpoint or call looks at no other's.
     #[test]
     fn nothing_sorts_or_scans_deliveries() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        let connection = memory();
         let in_order = "deliveries_in_order (endpoint_id=? AND call_id=? AND sequence";
         for (sql, terms) in [
             (WITH_WORK, "deliveries_due (endpoint_id=?)"),
@@ -254,8 +263,7 @@ mod tests {
     /// A dead receiver's backlog: one more failure costs the same however much there is.
     #[test]
     fn holding_back_takes_no_longer_with_a_hundred_thousand_pending() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        let connection = memory();
         connection
             .execute_batch(
                 "INSERT INTO endpoints (endpoint_id, trunk_id, url, secret, state, note, changed_ms)
@@ -268,7 +276,21 @@ mod tests {
             .unwrap();
         let mut held = connection.prepare(HOLD_BACK).unwrap();
         held.execute(params![50_000, 200_000]).unwrap();
-        let steps = held.get_status(rusqlite::StatementStatus::VmStep);
+        let steps = held.get_status(StatementStatus::VmStep);
         assert!(steps < 1_000, "{steps} steps");
+    }
+
+    /// Looking for what is due is done for every event; planned anew each time it would cost twice as much.
+    #[test]
+    fn what_is_due_is_planned_once() {
+        let mut connection = memory();
+        let db = connection.transaction().unwrap();
+        let mut select = db.prepare(DUE).unwrap();
+        for now_ms in 0..10 {
+            let found =
+                select.query_map(params![now_ms, now_ms, now_ms, ORDERED_ATTEMPTS], |_| Ok(())).unwrap();
+            assert_eq!(found.count(), 0);
+        }
+        assert_eq!(select.get_status(StatementStatus::RePrepare), 0);
     }
 }
