@@ -21,6 +21,8 @@ mod trust;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 pub use audit::Count;
 pub use brakes::Brake;
@@ -88,9 +90,7 @@ impl Live {
             take_away(&path, &live.map)?;
             return Live::create_or_reopen(dir, capacity);
         }
-        if !live.map.try_lock().map_err(|error| OpenError::io(&path, error))? {
-            return Err(OpenError::InUse { path });
-        }
+        own(&path, &live.map)?;
         live.begin_epoch();
         Ok(live)
     }
@@ -250,11 +250,24 @@ impl Live {
 /// Makes room for a new file under this name, if nobody runs on the one that is there. What stood in it are limits of a
 /// moment and orphans, and the daemon finds by itself that the calls of the old one are gone.
 fn take_away(path: &Path, map: &Map) -> Result<(), OpenError> {
-    let io = |error| OpenError::io(path, error);
-    if !map.try_lock().map_err(io)? {
-        return Err(OpenError::InUse { path: path.to_owned() });
+    own(path, map)?;
+    fs::remove_file(path).map_err(|error| OpenError::io(path, error))
+}
+
+/// How long a start waits for the processes of one that was killed: they have the file until they are gone.
+const DYING: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Makes this instance the only one that runs on the file. Waits for a moment: this is a start, nobody calls yet.
+fn own(path: &Path, map: &Map) -> Result<(), OpenError> {
+    let begun = Instant::now();
+    while !map.try_lock().map_err(|error| OpenError::io(path, error))? {
+        if begun.elapsed() >= DYING {
+            return Err(OpenError::InUse { path: path.to_owned() });
+        }
+        thread::sleep(LOOK_EVERY);
     }
-    fs::remove_file(path).map_err(io)
+    Ok(())
 }
 
 #[cfg(all(test, not(loom)))]
@@ -262,6 +275,23 @@ mod tests {
     use super::*;
 
     const CAPACITY: Capacity = Capacity { trunks: 1, accounts: 1, gateways: 1, slots: 16, processes: 1 };
+
+    #[test]
+    fn a_start_waits_for_one_that_is_dying() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dying = Live::create_or_reopen(dir.path(), CAPACITY).expect("a file");
+        let (waits, waiting) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            let next = scope.spawn(|| {
+                waits.send(()).expect("somebody listens");
+                Live::create_or_reopen(dir.path(), CAPACITY)
+            });
+            waiting.recv().expect("it begins");
+            drop(dying);
+            let next = next.join().expect("no panic").expect("the file is free by then");
+            assert_eq!(next.epoch(), 2);
+        });
+    }
 
     #[test]
     fn a_file_of_another_layout_is_made_anew_once_nobody_runs_on_it() {
