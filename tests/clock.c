@@ -2,7 +2,7 @@
  * Kamailio by src/clock.rs.
  *
  * TRUNKLINE_CLOCK names the file: nanoseconds ahead of the machine's clock, eight bytes, read at each call. The monotonic clock stays as it is, and
- * so do all sleeps and waits. (libfaketime moves those too: with it, sleeping until a monotonic time fails.)
+ * so do sleeps and waits, but for a wait until a time of the wall clock. (libfaketime moves those too: with it, sleeping until a monotonic time fails.)
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

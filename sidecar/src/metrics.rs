@@ -136,7 +136,7 @@ impl Metrics {
             )?,
             event_delay: list.histogram(
                 "trunkline_event_delay_seconds",
-                "From a call's event to its row on disk.",
+                "From a call's beginning to its row on disk.",
                 FAST,
             )?,
             attempts: list.counters(

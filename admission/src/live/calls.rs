@@ -211,8 +211,14 @@ impl Live {
                 Claim::Claimed(slot) => {
                     let times = [call.start_wall_ms, call.ring_wall_ms, call.answer_wall_ms];
                     self.slots().write_key(slot, key);
-                    let clock = CallClock::begin(now);
-                    self.fill_with(slot, call.trunk_live, call.account_live, call.uid, times, clock);
+                    self.fill_with(
+                        slot,
+                        call.trunk_live,
+                        call.account_live,
+                        call.uid,
+                        times,
+                        goes_on(call, now),
+                    );
                     (slot, false)
                 }
                 _ => return None,
@@ -230,9 +236,9 @@ impl Live {
         }
         let _ = self.slots_used().take(None);
         crash::point("adopt.counted");
-        if kept && self.clock_of(slot).at(now) < call.answer_wall_ms.max(call.start_wall_ms) {
+        if kept && self.clock_of(slot).at(now) < latest(call) {
             // The machine was started anew, and its monotonic clock with it.
-            self.set(slot, B_CLOCK, CallClock::begin(now).word());
+            self.set(slot, B_CLOCK, goes_on(call, now).word());
         }
         self.set(slot, B_EPOCH, self.epoch());
         crash::point("adopt.epoch");
@@ -272,4 +278,14 @@ impl Live {
         self.set(slot, B_GATEWAY, u64::from(gateway_live) << 32 | u64::from(attempts));
         attempts
     }
+}
+
+/// The last that is known of a restored call.
+fn latest(call: &CallView) -> u64 {
+    call.start_wall_ms.max(call.ring_wall_ms).max(call.answer_wall_ms)
+}
+
+/// A clock for a restored call that has lost its own: the machine's, but the call does not go back before its own past.
+fn goes_on(call: &CallView, now: Now) -> CallClock {
+    CallClock::begin(Now { wall_ms: now.wall_ms.max(latest(call)), ..now })
 }

@@ -69,6 +69,16 @@ fn a_calls_clock_is_nobodys_to_set_and_begins_anew_with_the_machine() {
     node.instance.adopt(&saved[1], key(&node, b"before")).unwrap();
     let now = Now::read();
     assert!(now.wall_ms.abs_diff(node.instance.time_of(before.slot, now)) < 60_000);
+    // One that has lost its slot too was answered by a clock that was ahead: it does not end before that.
+    let ahead = now.wall_ms + 3_600_000;
+    let unslotted = CallView {
+        slot: SlotRef::from_raw(1 << 40).unwrap(),
+        uid: [7; 16],
+        answer_wall_ms: ahead,
+        ..saved[0]
+    };
+    let slot = node.instance.adopt(&unslotted, key(&node, b"unslotted")).unwrap();
+    assert!((ahead..ahead + 60_000).contains(&node.instance.time_of(slot, Now::read())));
 }
 
 #[test]

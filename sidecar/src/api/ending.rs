@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
+use trunk_admission::Now;
 use trunk_admission::live::{Live, SlotState, SlotView};
 
 use super::Api;
@@ -50,8 +51,9 @@ impl Api {
                 break;
             }
             let answered = left.iter().filter(|slot| slot.state == SlotState::Answered);
-            let now_ms = u64::try_from(self.clock.now_ms()).unwrap_or(0);
-            let settled = |slot: &&SlotView| now_ms.saturating_sub(slot.answer_wall_ms) >= SETTLED_MS;
+            let now = Now::read();
+            let settled =
+                |slot: &&SlotView| slot.clock.at(now).saturating_sub(slot.answer_wall_ms) >= SETTLED_MS;
             let (ripe, fresh): (Vec<&SlotView>, Vec<&SlotView>) = answered.partition(settled);
             for slot in ripe {
                 let (entry, id) = slot.dialog;

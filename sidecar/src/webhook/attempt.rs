@@ -86,7 +86,8 @@ impl Post<'_> {
         let duration = started.elapsed();
         let duration_ms = Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX);
         let number = delivery.attempts.saturating_add(1);
-        let now_ms = started_ms.saturating_add(duration_ms);
+        // Not `started_ms` and what has passed: the clock may have been set meanwhile.
+        let now_ms = deps.clock.now_ms();
         let schedule = deps.settings.borrow().schedule.clone();
         let spread = spread(&delivery.event_id, number);
         let again = |asked| again(&schedule, number, asked, now_ms, spread);

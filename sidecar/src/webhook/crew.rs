@@ -21,7 +21,7 @@ const RESCAN: Duration = Duration::from_secs(300);
 /// How soon again after the store failed or a worker died.
 const RESCAN_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// How often it is looked whether the clock was set.
-const CLOCKS: Duration = Duration::from_secs(5);
+const CLOCKS: Duration = Duration::from_secs(1);
 /// How far the wall clock may go apart from the timer between two looks: more is a clock that was set.
 const CLOCK_STEP_MS: Millis = 1000;
 
@@ -73,7 +73,7 @@ impl Crew {
                 }
                 () = tokio::time::sleep_until(clocks_at) => {
                     clocks_at = Instant::now() + CLOCKS;
-                    if self.was_set_by().is_some() {
+                    if self.was_set_by(self.clocks_now()).is_some() {
                         look_at = self.rescan(false, &stop).await;
                     }
                 }
@@ -116,18 +116,23 @@ impl Crew {
         Instant::now() + wait
     }
 
+    /// Timer and wall clock.
+    fn clocks_now(&self) -> (Instant, Millis) {
+        (Instant::now(), self.deps.clock.now_ms())
+    }
+
     /// How far the wall clock was set since the last look, if it was.
-    fn was_set_by(&self) -> Option<Millis> {
+    fn was_set_by(&self, (now, now_ms): (Instant, Millis)) -> Option<Millis> {
         let (then, then_ms) = self.clocks?;
-        let passed_ms = Millis::try_from(then.elapsed().as_millis()).unwrap_or(Millis::MAX);
-        let step_ms = self.deps.clock.now_ms() - then_ms - passed_ms;
+        let passed_ms = Millis::try_from((now - then).as_millis()).unwrap_or(Millis::MAX);
+        let step_ms = now_ms - then_ms - passed_ms;
         (step_ms.abs() > CLOCK_STEP_MS).then_some(step_ms)
     }
 
     /// Compares the clocks: whether the wall clock was set. If it was set back, what is due is brought along.
     async fn look_at_clocks(&mut self) -> Result<bool, StoreError> {
-        let set_by = self.was_set_by();
-        let (now, now_ms) = (Instant::now(), self.deps.clock.now_ms());
+        let clocks = self.clocks_now();
+        let (set_by, now_ms) = (self.was_set_by(clocks), clocks.1);
         // Before the first look the clock may have been anywhere.
         if self.clocks.is_none() || set_by.is_some() {
             let longest = self.deps.settings.borrow().schedule.longest().as_millis();
@@ -141,7 +146,7 @@ impl Crew {
                 false => tracing::warn!(step_ms, "the clock was set ahead; what is due by it is sent now"),
             }
         }
-        self.clocks = Some((now, now_ms));
+        self.clocks = Some(clocks);
         Ok(set_by.is_some())
     }
 

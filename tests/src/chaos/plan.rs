@@ -186,10 +186,13 @@ fn fault(dice: &mut Dice) -> Fault {
         10 => Fault::DiskFull(ms(dice.of(200..4_000))),
         11 => Fault::KillGateway,
         12 => {
-            // Within what receivers of webhooks bear, and beyond it.
-            let seconds = i64::from(if dice.once_in(2) { dice.of(2..240) } else { dice.of(600..7_200) });
-            let ahead = if dice.once_in(2) { seconds } else { -seconds };
-            Fault::SetClock(ahead, ms(dice.of(200..1_500)))
+            // Within what receivers of webhooks bear, and for so long that trunkd follows; and beyond it, for a moment.
+            let (seconds, for_so_long) = match dice.once_in(2) {
+                true => (dice.of(2..240), dice.of(200..12_000)),
+                false => (dice.of(600..7_200), dice.of(200..1_500)),
+            };
+            let ahead = if dice.once_in(2) { i64::from(seconds) } else { -i64::from(seconds) };
+            Fault::SetClock(ahead, ms(for_so_long))
         }
         _ => Fault::Garbage(dice.of(10..300)),
     }

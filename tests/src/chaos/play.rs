@@ -75,12 +75,11 @@ pub fn round(ground: &mut Ground, number: u32, round: &Round) -> Result<Played> 
     ground.stack.check()?;
 
     let touched = round.touches_calls();
-    let longest = begun.elapsed();
     let seen = seen(round, &stories, &gateways.invited()?);
     let lost = ground.lost()? - lost_before;
     let (told, deliveries) = told(ground, &seen, lost)?;
     check::events(&told, &seen, lost, &mut findings);
-    check::lengths(&told, &seen, longest, &mut findings);
+    check::lengths(&told, &seen, begun.elapsed(), &mut findings);
     if !touched {
         check::outcomes(&told, &seen, &mut findings);
         for (_, (_, messages)) in stories.iter().filter(|(batch, _)| batch.sort == Sort::Narrow) {

@@ -158,17 +158,15 @@ fn index(filter: &CallFilter) -> (&'static str, &'static [&'static str]) {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
     use trunk_admission::model::Kind;
 
     use super::*;
-    use crate::store::sqlite::schema;
+    use crate::store::sqlite::open;
 
     /// Every combination of filters walks its index in order: no sorting, no other index.
     #[test]
     fn no_list_sorts_or_scans() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        let connection = open::in_memory();
         let some = |bit: u32, bits: u32| (bits & bit != 0).then(|| "x".to_owned());
         for bits in 0..512 {
             let filter = CallFilter {

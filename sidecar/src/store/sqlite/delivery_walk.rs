@@ -133,16 +133,14 @@ fn index(filter: &DeliveryFilter, endpoint: Option<i64>) -> (&'static str, &'sta
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
 
     use super::*;
-    use crate::store::sqlite::schema;
+    use crate::store::sqlite::open;
 
     /// Every combination of filters walks its index in order, either way: no sorting, no scan, no event without a time.
     #[test]
     fn no_walk_sorts_or_scans() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        let connection = open::in_memory();
         let states = [None].into_iter().chain(DeliveryState::ALL.map(Some));
         for (state, bits) in states.flat_map(|state| (0..32).map(move |bits| (state, bits))) {
             let filter = DeliveryFilter {

@@ -66,8 +66,9 @@ pub(super) fn reconcile(
             Some(call) => call,
             None => first_seen(db, orphan.call, trunk_at(db, orphan.trunk_live)?, orphan.start_ms)?,
         };
-        call.reconcile(orphan.end_ms.unwrap_or(now_ms));
-        writer.write(&call, EventKind::Hangup, now_ms)?;
+        let at_ms = orphan.end_ms.unwrap_or(now_ms);
+        call.reconcile(at_ms);
+        writer.write(&call, EventKind::Hangup, call.end_ms.unwrap_or(at_ms))?;
     }
     Ok(writer.written)
 }

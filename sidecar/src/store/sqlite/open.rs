@@ -71,7 +71,7 @@ fn share(path: &Path, group: Option<u32>) -> std::io::Result<()> {
 }
 
 /// What every connection needs.
-pub(super) fn prepared(connection: Connection, busy_timeout: Duration) -> Result<Connection, StoreError> {
+fn prepared(connection: Connection, busy_timeout: Duration) -> Result<Connection, StoreError> {
     connection.busy_timeout(busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     // Plans go by the statement alone. Else SQLite looks at what is bound as well, and where that could have mattered it plans anew at
@@ -81,4 +81,13 @@ pub(super) fn prepared(connection: Connection, busy_timeout: Duration) -> Result
     // database any more: the log is emptied when we close, and stays.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(connection)
+}
+
+/// A database in memory whose statements are planned as those of a file are.
+#[cfg(test)]
+pub(super) fn in_memory() -> Connection {
+    let connection = Connection::open_in_memory().expect("memory");
+    let mut connection = prepared(connection, Duration::ZERO).expect("a connection");
+    schema::migrate(&mut connection).expect("the schema");
+    connection
 }

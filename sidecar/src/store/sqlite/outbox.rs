@@ -217,20 +217,10 @@ pub(super) fn backlog(db: &Transaction<'_>) -> Result<Backlog, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use rusqlite::{Connection, StatementStatus};
 
     use super::*;
-    use crate::store::sqlite::{open, schema};
-
-    /// A database in memory, as every connection is set up.
-    fn memory() -> Connection {
-        let connection = Connection::open_in_memory().unwrap();
-        let mut connection = open::prepared(connection, Duration::ZERO).unwrap();
-        schema::migrate(&mut connection).unwrap();
-        connection
-    }
+    use crate::store::sqlite::open;
 
     /// How SQLite goes about a statement, a line for each step.
     fn plan(db: &Connection, sql: &str) -> Vec<String> {
@@ -243,7 +233,7 @@ mod tests {
     /// Whatever is asked for one endpoint or call looks at no other's.
     #[test]
     fn nothing_sorts_or_scans_deliveries() {
-        let connection = memory();
+        let connection = open::in_memory();
         let in_order = "deliveries_in_order (endpoint_id=? AND call_id=? AND sequence";
         for (sql, terms) in [
             (WITH_WORK, "deliveries_due (endpoint_id=?)"),
@@ -263,7 +253,7 @@ mod tests {
     /// A dead receiver's backlog: one more failure costs the same however much there is.
     #[test]
     fn holding_back_takes_no_longer_with_a_hundred_thousand_pending() {
-        let connection = memory();
+        let connection = open::in_memory();
         connection
             .execute_batch(
                 "INSERT INTO endpoints (endpoint_id, trunk_id, url, secret, state, note, changed_ms)
@@ -283,7 +273,7 @@ mod tests {
     /// Looking for what is due is done for every event; planned anew each time it would cost twice as much.
     #[test]
     fn what_is_due_is_planned_once() {
-        let mut connection = memory();
+        let mut connection = open::in_memory();
         let db = connection.transaction().unwrap();
         let mut select = db.prepare(DUE).unwrap();
         for now_ms in 0..10 {

@@ -190,13 +190,22 @@ pub(crate) async fn a_list_goes_on_where_it_was_whatever_comes_in(place: &dyn Pl
     assert!(!open.is_empty());
     // By a clock that has been set back, too: no call ends before it was answered.
     let (late, early) = open.split_at(open.len() / 2);
+    let (late, by_their_own) = late.split_at(late.len() / 2);
     store.reconcile(late.to_vec(), 200_000).await.unwrap();
     store.reconcile(early.to_vec(), -1).await.unwrap();
+    let by_their_own: Vec<_> =
+        by_their_own.iter().map(|orphan| Orphan { end_ms: Some(300_000), ..orphan.clone() }).collect();
+    assert!(!by_their_own.is_empty());
+    store.reconcile(by_their_own.clone(), 200_000).await.unwrap();
     let page = CallPage { after: first.next, limit: 100, ..CallPage::default() };
     let second = store.list_calls(CallFilter::default(), page).await.unwrap();
     let ids: Vec<Uuid> = first.calls.iter().chain(&second.calls).map(|call| call.id).collect();
     assert_eq!(ids, wanted.iter().map(|call| call.id).collect::<Vec<_>>());
     assert!(second.next.is_none());
+    for orphan in by_their_own {
+        let call = store.call(orphan.call).await.unwrap().unwrap();
+        assert_eq!(call.end_ms, Some(300_000), "its own clock says when it ended");
+    }
     assert!(second.calls.iter().all(|call| call.end_ms >= Some(call.answer_ms.unwrap_or(call.start_ms))));
 }
 
