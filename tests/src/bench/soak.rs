@@ -17,6 +17,7 @@ use super::proxy::{self, Proxy};
 use crate::api::Api;
 use crate::kamailio::Options;
 use crate::receiver::Receiver;
+use crate::rpc;
 use crate::stack::Stack;
 use crate::toml::Trunk;
 use crate::trunkd::ROOM;
@@ -38,6 +39,8 @@ pub struct Look {
     pub at: f64,
     /// Memory of Kamailio and of trunkd, in MiB.
     pub memory: (f64, f64),
+    /// Of Kamailio's shared pool what is taken, in MiB: pages that were touched once count as memory for ever, so this alone tells a leak.
+    pub pool: f64,
     /// Open descriptors of Kamailio and of trunkd.
     pub descriptors: (usize, usize),
     /// INVITE to 180: median and 99th percentile, in milliseconds.
@@ -51,7 +54,7 @@ impl Look {
         json!({
             "atS": self.at, "kamailioMib": self.memory.0, "trunkdMib": self.memory.1,
             "kamailioDescriptors": self.descriptors.0, "trunkdDescriptors": self.descriptors.1,
-            "ringingP50Ms": self.ringing.0, "ringingP99Ms": self.ringing.1,
+            "kamailioPoolMib": self.pool, "ringingP50Ms": self.ringing.0, "ringingP99Ms": self.ringing.1,
         })
     }
 }
@@ -93,6 +96,7 @@ pub fn run(length: Duration, mut seen: impl FnMut(&Look)) -> Result<Vec<Look>> {
         let look = Look {
             at: begun.elapsed().as_secs_f64(),
             memory: (process::memory_mib(kamailio)?, process::memory_mib(trunkd)?),
+            pool: pool_mib(&stack)?,
             descriptors: (process::descriptors(kamailio)?, process::descriptors(trunkd)?),
             ringing,
         };
@@ -100,6 +104,11 @@ pub fn run(length: Duration, mut seen: impl FnMut(&Look)) -> Result<Vec<Look>> {
         looks.push(look);
     }
     Ok(looks)
+}
+
+fn pool_mib(stack: &Stack) -> Result<f64> {
+    let stats = rpc::call(&stack.site.rpc, "core.shmmem", &[])?;
+    Ok(stats["used"].as_f64().with_context(|| format!("core.shmmem: {stats}"))? / f64::from(1 << 20))
 }
 
 /// One step of calls with a change beside them; their delays.
@@ -159,7 +168,7 @@ mod tests {
             let at = f64::from(number) * 36.0;
             // Fills up fast, then rises by two in an hour.
             let memory = if number < 10 { f64::from(number) * 50.0 } else { 500.0 + at / 1800.0 };
-            Look { at, memory: (memory, 7.0), descriptors: (1, 1), ringing: (1.0, 2.0) }
+            Look { at, memory: (memory, 7.0), pool: 3.0, descriptors: (1, 1), ringing: (1.0, 2.0) }
         };
         let looks: Vec<Look> = (0..20).map(look).collect();
         assert!((slope_per_hour(&looks, |look| look.memory.0).unwrap() - 2.0).abs() < 1e-6);

@@ -35,20 +35,21 @@ fn run() -> Result<()> {
     process::stay_off_the_proxy()?;
     println!("{}\n", machine.line());
     println!(
-        "| s | Kamailio MiB | trunkd MiB | descriptors, Kamailio | trunkd | INVITE→180 p50, ms | p99, ms |"
+        "| s | Kamailio MiB | its pool | trunkd MiB | descriptors, Kamailio | trunkd | INVITE→180 p50, ms | p99, ms |"
     );
-    println!("|---:|---:|---:|---:|---:|---:|---:|");
+    println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
     let looks = soak::run(Duration::from_secs(60 * minutes), |look| {
-        let Look { at, memory, descriptors, ringing } = look;
+        let Look { at, memory, pool, descriptors, ringing } = look;
         println!(
-            "| {at:.0} | {:.1} | {:.1} | {} | {} | {:.2} | {:.2} |",
+            "| {at:.0} | {:.1} | {pool:.2} | {:.1} | {} | {} | {:.2} | {:.2} |",
             memory.0, memory.1, descriptors.0, descriptors.1, ringing.0, ringing.1
         );
     })?;
 
     type Of = fn(&Look) -> f64;
-    let lines: [(&str, &str, &str, Of); 6] = [
+    let lines: [(&str, &str, &str, Of); 7] = [
         ("kamailio-memory", "Memory of Kamailio", "MiB", |look| look.memory.0),
+        ("kamailio-pool", "Taken of Kamailio's shared pool", "MiB", |look| look.pool),
         ("trunkd-memory", "Memory of trunkd", "MiB", |look| look.memory.1),
         ("kamailio-descriptors", "Descriptors of Kamailio", "", |look| look.descriptors.0 as f64),
         ("trunkd-descriptors", "Descriptors of trunkd", "", |look| look.descriptors.1 as f64),
