@@ -258,14 +258,22 @@ fn take_away(path: &Path, map: &Map) -> Result<(), OpenError> {
 const DYING: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Makes this instance the only one that runs on the file. Waits for a moment: this is a start, nobody calls yet.
+/// Makes this instance the only one that runs on the file. Waits for a moment: this is a start, nobody calls yet. It looks
+/// again and again because flock(2) waits for ever or not at all.
 fn own(path: &Path, map: &Map) -> Result<(), OpenError> {
     let begun = Instant::now();
+    own_once_free(path, map, || {
+        thread::sleep(LOOK_EVERY);
+        begun.elapsed() < DYING
+    })
+}
+
+/// Makes this instance the only one that runs on the file, if nobody has it before `again` has had enough.
+fn own_once_free(path: &Path, map: &Map, mut again: impl FnMut() -> bool) -> Result<(), OpenError> {
     while !map.try_lock().map_err(|error| OpenError::io(path, error))? {
-        if begun.elapsed() >= DYING {
+        if !again() {
             return Err(OpenError::InUse { path: path.to_owned() });
         }
-        thread::sleep(LOOK_EVERY);
     }
     Ok(())
 }
@@ -279,18 +287,23 @@ mod tests {
     #[test]
     fn a_start_waits_for_one_that_is_dying() {
         let dir = tempfile::tempdir().expect("a directory");
-        let dying = Live::create_or_reopen(dir.path(), CAPACITY).expect("a file");
-        let (waits, waiting) = std::sync::mpsc::channel();
-        thread::scope(|scope| {
-            let next = scope.spawn(|| {
-                waits.send(()).expect("somebody listens");
-                Live::create_or_reopen(dir.path(), CAPACITY)
-            });
-            waiting.recv().expect("it begins");
-            drop(dying);
-            let next = next.join().expect("no panic").expect("the file is free by then");
-            assert_eq!(next.epoch(), 2);
+        let mut dying = Some(Live::create_or_reopen(dir.path(), CAPACITY).expect("a file"));
+        let next = Live::attach(dir.path()).expect("the file");
+        let path = dir.path().join(FILE);
+        assert!(
+            matches!(own_once_free(&path, &next.map, || false), Err(OpenError::InUse { .. })),
+            "it is running"
+        );
+        let mut looks = 0;
+        let owned = own_once_free(&path, &next.map, || {
+            looks += 1;
+            if looks == 2 {
+                dying = None;
+            }
+            true
         });
+        assert!(owned.is_ok(), "{owned:?}");
+        assert_eq!(looks, 2);
     }
 
     #[test]
