@@ -2,7 +2,7 @@
 //!
 //! For stamps and due times only; waiting is done on tokio's timer.
 
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::Millis;
@@ -27,12 +27,16 @@ impl Clock for SystemClock {
 /// The machine's clock, but one that was set is followed only once it has stayed so for [`BELIEVED_AFTER`]: what came due, or was put
 /// off, by a clock that was wrong for a moment would be wrong for long. Somebody must look at it every second or so.
 #[derive(Debug)]
-pub struct SteadyClock(Mutex<Steady>);
+pub struct SteadyClock {
+    /// Where the monotonic clock is counted from.
+    started: Instant,
+    steady: Mutex<Steady>,
+}
 
 /// How long a clock must have been set before it is followed.
 const BELIEVED_AFTER: Duration = Duration::from_secs(5);
 /// How far the two clocks may go apart before that is one that was set.
-const APART_MS: u64 = 1_000;
+pub(crate) const APART_MS: u64 = 1_000;
 
 #[derive(Debug)]
 struct Steady {
@@ -65,21 +69,16 @@ impl Steady {
 impl SteadyClock {
     /// One that shows what the machine's shows now.
     pub fn start() -> SteadyClock {
-        SteadyClock(Mutex::new(Steady { anchor: (monotonic(), SystemClock.now_ms()), apart: None }))
+        let anchor = (Duration::ZERO, SystemClock.now_ms());
+        SteadyClock { started: Instant::now(), steady: Mutex::new(Steady { anchor, apart: None }) }
     }
 }
 
 impl Clock for SteadyClock {
     fn now_ms(&self) -> Millis {
-        let mut steady = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        steady.now_ms(monotonic(), SystemClock.now_ms())
+        let mut steady = self.steady.lock().unwrap_or_else(PoisonError::into_inner);
+        steady.now_ms(self.started.elapsed(), SystemClock.now_ms())
     }
-}
-
-/// The monotonic clock, from the first look at it on.
-fn monotonic() -> Duration {
-    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
-    FIRST.elapsed()
 }
 
 /// A clock that starts at a given time and moves with tokio's, paused or not.

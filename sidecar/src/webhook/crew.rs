@@ -13,6 +13,7 @@ use super::Deps;
 use super::client::Transport;
 use super::wakes::{Bell, Wakes};
 use super::worker::Worker;
+use crate::clock::APART_MS;
 use crate::domain::Millis;
 use crate::store::{EndpointId, StoreError};
 
@@ -22,8 +23,6 @@ const RESCAN: Duration = Duration::from_secs(300);
 const RESCAN_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// How often it is looked whether the clock was set.
 const CLOCKS: Duration = Duration::from_secs(1);
-/// How far the wall clock may go apart from the timer between two looks: more is a clock that was set.
-const CLOCK_STEP_MS: Millis = 1000;
 
 /// The workers, and who has one.
 pub(super) struct Crew {
@@ -126,7 +125,7 @@ impl Crew {
         let (then, then_ms) = self.clocks?;
         let passed_ms = Millis::try_from((now - then).as_millis()).unwrap_or(Millis::MAX);
         let step_ms = now_ms - then_ms - passed_ms;
-        (step_ms.abs() > CLOCK_STEP_MS).then_some(step_ms)
+        (step_ms.unsigned_abs() > APART_MS).then_some(step_ms)
     }
 
     /// Compares the clocks: whether the wall clock was set. If it was set back, what is due is brought along.
