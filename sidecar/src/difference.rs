@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::domain::{
-    ManagedBy, Millis, Node, Provisioned, Trunk, account_fields, kind_name, node_fields, trunk_fields,
+    ManagedBy, Millis, Node, Provisioned, Trunk, Webhook, account_fields, kind_name, node_fields,
+    trunk_fields,
 };
 use crate::store::{Change, Placed, PlacedTrunk, Snapshot};
 
@@ -157,10 +158,7 @@ impl Plan {
 fn with_overlap<'a>(now: Option<&Trunk>, wanted: &'a Trunk, now_ms: Millis) -> Cow<'a, Trunk> {
     let stored = now.and_then(|now| now.webhook.as_ref());
     let (Some(stored), Some(webhook)) = (stored, &wanted.webhook) else { return Cow::Borrowed(wanted) };
-    let mut webhook = webhook.clone();
-    webhook.succeed(stored, now_ms);
-    if webhook.old_secret.is_none() {
-        return Cow::Borrowed(wanted);
-    }
+    let Some(old) = webhook.overlap(stored, now_ms) else { return Cow::Borrowed(wanted) };
+    let webhook = Webhook { old_secret: Some(old), ..webhook.clone() };
     Cow::Owned(Trunk { webhook: Some(webhook), ..wanted.clone() })
 }

@@ -34,14 +34,14 @@ impl Webhook {
         Webhook { url, fallback_url: None, method, events, secret, old_secret: None, signing_key: None }
     }
 
-    /// Takes the place of `before` at `now_ms`: its secret signs too for a day, or what signs beside it goes on
-    /// doing so if the secret is the same.
-    pub fn succeed(&mut self, before: &Webhook, now_ms: Millis) {
-        self.old_secret = if before.secret == self.secret {
+    /// What signs beside this one's secret when it takes the place of `before` at `now_ms`: the secret of `before` for a
+    /// day, or, if the secret is the same, what signed beside it.
+    pub fn overlap(&self, before: &Webhook, now_ms: Millis) -> Option<OldSecret> {
+        if before.secret == self.secret {
             before.old_secret.clone()
         } else {
             Some(OldSecret::of(before.secret.clone(), now_ms))
-        };
+        }
     }
 }
 
