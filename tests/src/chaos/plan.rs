@@ -97,10 +97,12 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether calls may come to harm: only Kamailio's own trouble is an excuse.
+    /// Whether calls may come to harm: only Kamailio's own trouble is an excuse. A clock that goes ahead, be it only back to where it
+    /// was, is one: every five seconds Kamailio brings its timers up to the wall clock (core/timer.c, `adjust_ticks`), so that a call
+    /// that rings has rung for too long, and the next keep-alive of a call that is up is due.
     #[must_use]
     pub fn touches_calls(self) -> bool {
-        matches!(self, Fault::KillKamailio | Fault::StopKamailio(_))
+        matches!(self, Fault::KillKamailio | Fault::StopKamailio(_) | Fault::SetClock(..))
     }
 }
 
