@@ -23,7 +23,7 @@ const WORKERS: u32 = 4;
 const PKG_MIB: u32 = 256;
 const SHM_MIB: u32 = 2048;
 /// Seconds between two keep-alives of a call: beyond any run, so that calls that are held cost the others nothing.
-const KEEPALIVE_S: u32 = 3600;
+pub const KEEPALIVE_S: u32 = 3600;
 
 /// A proxy that is up.
 #[derive(Debug)]
@@ -103,13 +103,13 @@ fn with_script(stack: &Stack, name: &str, script: &str, mut defines: Vec<String>
     pinned(stack, name, sip, run.join("kamailio_rpc.sock"), arguments)
 }
 
-/// Starts Trunkline's own, as it is shipped.
+/// Starts Trunkline's own, as it is shipped but for the seconds between two keep-alives.
 ///
 /// # Errors
 /// It does not come up.
-pub fn trunkline(stack: &Stack, room: &[(&str, u32)]) -> Result<Proxy> {
+pub fn trunkline(stack: &Stack, room: &[(&str, u32)], keepalive_s: u32) -> Result<Proxy> {
     let mut options = Options::new()?.define(&format!("WORKERS={WORKERS}")).define("LOG_LEVEL=0");
-    options = options.define(&format!("KEEPALIVE_S={KEEPALIVE_S}")).define("STRANGERS_PER_S=0");
+    options = options.define(&format!("KEEPALIVE_S={keepalive_s}")).define("STRANGERS_PER_S=0");
     // All callers have one address, and each challenge is a call that has proved nothing: the brake would answer for the price of less.
     for (name, size) in room {
         options = options.define(&format!("SHM_{}={size}", name.to_ascii_uppercase()));

@@ -107,7 +107,10 @@ impl World {
             (vec![Kind::BareDigest], bare("bare-digest", &["WITH_407"])?),
             (vec![Kind::KeptDigest], bare("kept-digest", &["WITH_407", "WITH_KEPT"])?),
         ];
-        proxies.push((vec![Kind::TrunkAddress, Kind::TrunkDigest], proxy::trunkline(&stack, &ROOM)?));
+        proxies.push((
+            vec![Kind::TrunkAddress, Kind::TrunkDigest],
+            proxy::trunkline(&stack, &ROOM, proxy::KEEPALIVE_S)?,
+        ));
         // With that many trunks it may refuse to start, and that is a finding.
         let mut refused = None;
         match proxy::stock(&stack, &database, size.trunks) {
@@ -137,7 +140,7 @@ impl World {
         for _ in 0..times {
             self.proxies[at].1.child.kill()?;
             let again = match kind.is_trunkline() {
-                true => proxy::trunkline(&self.stack, &ROOM)?,
+                true => proxy::trunkline(&self.stack, &ROOM, proxy::KEEPALIVE_S)?,
                 false => proxy::stock(&self.stack, &self.database, self.size.trunks)?,
             };
             took.push(again.started);
