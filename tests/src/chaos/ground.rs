@@ -49,6 +49,8 @@ pub struct Ground {
     pub written: String,
     /// Its limit, as the last accepted write said.
     pub limit: f64,
+    /// Whether the clock was set in the round before: Kamailio may notice that it was put right only in the next one.
+    pub clock_was_set: bool,
 }
 
 /// The far sides of one round.
@@ -102,7 +104,7 @@ impl Ground {
         let trunk = json!({"name": "written", "cpsLimit": 1, "ipAcls": [{"ipAddress": "127.0.0.1"}]});
         let made = Api::of(&stack)?.done("POST", "/v1/trunks?wait=applied", &trunk)?;
         let written = made["trunkId"].as_str().context("trunkId")?.to_owned();
-        Ok(Ground { stack, receiver: Receiver::start("chaos")?, written, limit: 1.0 })
+        Ok(Ground { stack, receiver: Receiver::start("chaos")?, written, limit: 1.0, clock_was_set: false })
     }
 
     /// Gateways for a round, and the trunks that lead to them.

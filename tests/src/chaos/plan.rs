@@ -97,12 +97,10 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether calls may come to harm: only Kamailio's own trouble is an excuse. A clock that goes ahead, be it only back to where it
-    /// was, is one: every five seconds Kamailio brings its timers up to the wall clock (core/timer.c, `adjust_ticks`), so that a call
-    /// that rings has rung for too long, and the next keep-alive of a call that is up is due.
+    /// Whether calls may come to harm: only Kamailio's own trouble is an excuse.
     #[must_use]
     pub fn touches_calls(self) -> bool {
-        matches!(self, Fault::KillKamailio | Fault::StopKamailio(_) | Fault::SetClock(..))
+        matches!(self, Fault::KillKamailio | Fault::StopKamailio(_))
     }
 }
 
@@ -159,7 +157,9 @@ impl Round {
         Round { seed, batches: vec![calls], faults }
     }
 
-    /// Whether the clock was set: what a password was asked for with may be out of date when it comes.
+    /// Whether the clock was set: what a password was asked for with may be out of date when it comes, and Kamailio's timers go ahead
+    /// with the clock, be it only back to where it was, within five seconds (core/timer.c, `adjust_ticks`): a call that rings has
+    /// rung for too long, and the keep-alive of one that is up is due, which sipp knows no answer to.
     #[must_use]
     pub fn sets_clock(&self) -> bool {
         self.faults.iter().any(|(_, fault)| matches!(fault, Fault::SetClock(..)))
