@@ -277,7 +277,8 @@ impl Instance {
     #[inline]
     pub fn admit(&mut self, identity: &Identity, attempt: &Attempt<'_>, proof: Proof, now: Now) -> Verdict {
         let Some(tables) = &self.tables else { return Verdict::Refused(Refusal::new(Reason::NoData, None)) };
-        tables.image(identity.in_overlay).prefetch_gateway_uri(&identity.trunk);
+        let gateway = tables.image(identity.in_overlay).prefetch_gateway_uri(&identity.trunk);
+        self.live.prefetch_health(gateway);
         let random = [next_random(&mut self.random), next_random(&mut self.random)];
         let uid = || uuid_v7(now.wall_ms, random);
         let verdict = decide::admit(tables, &self.live, identity, attempt, proof, now, uid);

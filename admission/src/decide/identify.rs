@@ -29,6 +29,7 @@ pub(crate) fn identify(
     // What is needed next is on its way while the caller's address is looked up.
     live.prefetch_line(Scope::Trunk(trunk.live()));
     tables.image(in_overlay).prefetch_gateways(&trunk);
+    tables.image(in_overlay).prefetch_source(&trunk, attempt.source);
     let account = trunk.account().and_then(|live| tables.account(live));
     let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
     let refuse = |reason| Err(Refusal::new(reason, Some(identity)));

@@ -95,6 +95,15 @@ impl Image {
             .map_or(Found::Nothing, |at| value_found(users.at(at + 1)).map_live())
     }
 
+    /// Asks for what says whether the trunk lists this address by its longest prefix: where most addresses are IPv4 and listed so.
+    #[inline]
+    pub(crate) fn prefetch_source(&self, trunk: &TrunkRef, source: IpAddr) {
+        if let Some(Prefix::V4(address, length)) = trunk.lengths().candidates(Address::from(source)).next() {
+            let key = set4_key(u64::from(trunk.live()), address, length);
+            index::prefetch(self.section(Section::Set4), self.keys.word(key));
+        }
+    }
+
     /// Whether the trunk lists this address.
     #[inline]
     pub fn source_allowed(&self, trunk: &TrunkRef, source: IpAddr) -> bool {

@@ -38,6 +38,12 @@ pub(super) fn keyed(table: Words<'_>, hash: u64, key: u64, value_bits: u32) -> O
     probe(table, hash).find(|word| word >> value_bits == key).map(|word| word & ((1 << value_bits) - 1))
 }
 
+/// Asks for the first bucket that a search will look at.
+#[inline]
+pub(super) fn prefetch(table: Words<'_>, hash: u64) {
+    table.prefetch(first_bucket(hash, table.len()));
+}
+
 /// The buckets from the first for `hash` up to an empty one.
 #[inline]
 fn probe(table: Words<'_>, hash: u64) -> impl Iterator<Item = u64> + '_ {

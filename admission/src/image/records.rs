@@ -209,12 +209,13 @@ impl Image {
         self.section(Section::Gateways).prefetch(first * GATEWAY_WORDS);
     }
 
-    /// Asks for the first gateway's URI, which will be read soon.
+    /// Asks for the first gateway's URI, which will be read soon; answers the index of its health word.
     #[inline]
-    pub(crate) fn prefetch_gateway_uri(&self, trunk: &TrunkRef) {
+    pub(crate) fn prefetch_gateway_uri(&self, trunk: &TrunkRef) -> u32 {
         let first = high(trunk.record[T_GATEWAYS]) as usize;
-        let uri = self.section(Section::Gateways).at(first * GATEWAY_WORDS);
+        let [uri, numbers] = self.section(Section::Gateways).array(first * GATEWAY_WORDS);
         self.section(Section::Strings).prefetch(high(uri) as usize);
+        high(numbers)
     }
 
     /// The trunk's gateways in order of priority.

@@ -146,6 +146,13 @@ impl Live {
         }
     }
 
+    /// Asks for the health word of a gateway that will be read soon.
+    #[inline]
+    pub(crate) fn prefetch_health(&self, gateway: u32) {
+        map::prefetch(self.health_word(gateway));
+    }
+
+    #[inline]
     pub(crate) fn health_word(&self, gateway: u32) -> Option<&AtomicU64> {
         let at = self.offsets.health + gateway as usize;
         (gateway < self.capacity.gateways).then(|| &self.map.shared_words()[at])
