@@ -261,11 +261,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Makes this instance the only one that runs on the file. Waits for a moment: this is a start, nobody calls yet. It looks
 /// again and again because flock(2) waits for ever or not at all.
 fn own(path: &Path, map: &Map) -> Result<(), OpenError> {
+    own_once_free(path, map, patience())
+}
+
+/// Sleeps at each call, and has had enough once [`DYING`] is over; even then there is one more look, however long it slept.
+fn patience() -> impl FnMut() -> bool {
     let begun = Instant::now();
-    own_once_free(path, map, || {
-        thread::sleep(LOOK_EVERY);
-        begun.elapsed() < DYING
-    })
+    move || {
+        let waits = begun.elapsed() < DYING;
+        if waits {
+            thread::sleep(LOOK_EVERY);
+        }
+        waits
+    }
 }
 
 /// Makes this instance the only one that runs on the file, if nobody has it before `again` has had enough.
@@ -304,6 +312,9 @@ mod tests {
         });
         assert!(owned.is_ok(), "{owned:?}");
         assert_eq!(looks, 2);
+        let (begun, mut again) = (Instant::now(), patience());
+        while again() {}
+        assert!(begun.elapsed() >= DYING, "this is how long a start waits");
     }
 
     #[test]
