@@ -67,6 +67,7 @@ pub(super) fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, StoreErr
         Ok(name) if name == column => next,
         _ => statement.column_index(column)?,
     };
+    debug_assert_eq!(statement.column_index(column).ok(), Some(index), "{column} stands there twice");
     NEXT.set(index + 1);
     Ok(row.get(index)?)
 }
