@@ -17,6 +17,10 @@ use trunkd::store::sqlite::SqliteStore;
 use trunkd::store::{Batch, CallFilter, CallPage, CallRecord, Store};
 use uuid::Uuid;
 
+/// As in the daemon.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Records of a batch, as the daemon writes them.
 const BATCH: usize = 512;
 /// Calls that are written down one by one to learn how fast that is.

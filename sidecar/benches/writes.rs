@@ -23,6 +23,10 @@ use trunkd::store::sqlite::SqliteStore;
 use trunkd::store::{Change, Page, Store, TrunkFilter};
 use uuid::Uuid;
 
+/// As in the daemon.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROOM: Capacity = Capacity { trunks: 131_072, accounts: 65_536, gateways: 262_144 };
 const KAMAILIO: preflight::Limits =
     preflight::Limits { address: false, dispatcher: false, max_subnets: 512, pkg_mb: 8, shm_mb: 64 };

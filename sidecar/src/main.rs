@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-/// The configuration of 100,000 trunks is millions of small strings, read anew at each reload: with glibc's a third of the time and
-/// half of the memory were its own.
+/// The configuration of 100,000 trunks is millions of small strings, made and dropped at each reload. glibc's keeps what they took, four times as
+/// much as this one after five reloads, and takes a third longer.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
