@@ -108,7 +108,7 @@ pub fn measure(length: Duration) -> Result<Vec<Row>> {
     stack.start_trunkd()?;
     let database = world::stock_database(&stack)?;
     let stock = proxy::stock(&stack, &database, 256)?;
-    let ours = proxy::trunkline(&stack, &ROOM, proxy::KEEPALIVE_S)?;
+    let ours = proxy::trunkline(&stack, &ROOM, Some(proxy::KEEPALIVE_S))?;
 
     let mut rows = Vec::new();
     for pattern in [Pattern::Even, Pattern::Bursts] {

@@ -103,14 +103,17 @@ fn with_script(stack: &Stack, name: &str, script: &str, mut defines: Vec<String>
     pinned(stack, name, sip, run.join("kamailio_rpc.sock"), arguments)
 }
 
-/// Starts Trunkline's own, as it is shipped but for the seconds between two keep-alives.
+/// Starts Trunkline's own; with no seconds between two keep-alives told, those of its configuration.
 ///
 /// # Errors
 /// It does not come up.
-pub fn trunkline(stack: &Stack, room: &[(&str, u32)], keepalive_s: u32) -> Result<Proxy> {
+pub fn trunkline(stack: &Stack, room: &[(&str, u32)], keepalive_s: Option<u32>) -> Result<Proxy> {
     let mut options = Options::new()?.define(&format!("WORKERS={WORKERS}")).define("LOG_LEVEL=0");
-    options = options.define(&format!("KEEPALIVE_S={keepalive_s}")).define("STRANGERS_PER_S=0");
+    options = options.define("STRANGERS_PER_S=0");
     // All callers have one address, and each challenge is a call that has proved nothing: the brake would answer for the price of less.
+    if let Some(seconds) = keepalive_s {
+        options = options.define(&format!("KEEPALIVE_S={seconds}"));
+    }
     for (name, size) in room {
         options = options.define(&format!("SHM_{}={size}", name.to_ascii_uppercase()));
     }

@@ -109,7 +109,7 @@ impl World {
         ];
         proxies.push((
             vec![Kind::TrunkAddress, Kind::TrunkDigest],
-            proxy::trunkline(&stack, &ROOM, proxy::KEEPALIVE_S)?,
+            proxy::trunkline(&stack, &ROOM, Some(proxy::KEEPALIVE_S))?,
         ));
         // With that many trunks it may refuse to start, and that is a finding.
         let mut refused = None;
@@ -140,7 +140,7 @@ impl World {
         for _ in 0..times {
             self.proxies[at].1.child.kill()?;
             let again = match kind.is_trunkline() {
-                true => proxy::trunkline(&self.stack, &ROOM, proxy::KEEPALIVE_S)?,
+                true => proxy::trunkline(&self.stack, &ROOM, Some(proxy::KEEPALIVE_S))?,
                 false => proxy::stock(&self.stack, &self.database, self.size.trunks)?,
             };
             took.push(again.started);

@@ -73,8 +73,9 @@ fn run() -> Result<usize> {
             println!("{}", worries(&ground.stack.logs()?));
         }
         let (calls, events, wrong) = (result.calls, result.events, result.findings.0.len());
+        let timers = if result.timers_astray { ", timers astray" } else { "" };
         println!(
-            "  {calls} calls, {events} events, {wrong} things did not hold, {:.0} s",
+            "  {calls} calls, {events} events, {wrong} things did not hold, {:.0} s{timers}",
             at.elapsed().as_secs_f64()
         );
         broken += wrong;

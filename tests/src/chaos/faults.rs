@@ -4,7 +4,7 @@
 
 use std::net::UdpSocket;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
@@ -44,6 +44,7 @@ pub fn inflict(
         }
         Fault::KillKamailio => {
             ground.stack.kill_kamailio()?;
+            ground.clock_right_since = None;
             ground.stack.start_kamailio()
         }
         Fault::StopKamailio(standstill) => {
@@ -65,7 +66,9 @@ pub fn inflict(
         Fault::SetClock(ahead_s, for_so_long) => {
             clock::set(&ground.stack.places, ahead_s)?;
             thread::sleep(for_so_long);
-            clock::set(&ground.stack.places, 0)
+            clock::set(&ground.stack.places, 0)?;
+            ground.clock_right_since = Some(Instant::now());
+            Ok(())
         }
         Fault::KillGateway => failing.kill(),
         Fault::Writes(count) => writes(ground, dice, count, findings),

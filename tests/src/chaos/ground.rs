@@ -3,7 +3,7 @@
 //! It must never be repaired between rounds: what one round leaves behind, the next one finds.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -49,8 +49,8 @@ pub struct Ground {
     pub written: String,
     /// Its limit, as the last accepted write said.
     pub limit: f64,
-    /// Whether the clock was set in the round before: Kamailio may notice that it was put right only in the next one.
-    pub clock_was_set: bool,
+    /// When the clock was put right that had been set, if Kamailio has seen that clock.
+    pub clock_right_since: Option<Instant>,
 }
 
 /// The far sides of one round.
@@ -104,7 +104,13 @@ impl Ground {
         let trunk = json!({"name": "written", "cpsLimit": 1, "ipAcls": [{"ipAddress": "127.0.0.1"}]});
         let made = Api::of(&stack)?.done("POST", "/v1/trunks?wait=applied", &trunk)?;
         let written = made["trunkId"].as_str().context("trunkId")?.to_owned();
-        Ok(Ground { stack, receiver: Receiver::start("chaos")?, written, limit: 1.0, clock_was_set: false })
+        Ok(Ground {
+            stack,
+            receiver: Receiver::start("chaos")?,
+            written,
+            limit: 1.0,
+            clock_right_since: None,
+        })
     }
 
     /// Gateways for a round, and the trunks that lead to them.

@@ -157,9 +157,9 @@ impl Round {
         Round { seed, batches: vec![calls], faults }
     }
 
-    /// Whether the clock was set: what a password was asked for with may be out of date when it comes, and Kamailio's timers go ahead
+    /// Whether the clock is set: what a password was asked for with may be out of date when it comes, and Kamailio's timers go ahead
     /// with the clock, be it only back to where it was, within five seconds (core/timer.c, `adjust_ticks`): a call that rings has
-    /// rung for too long, and the keep-alive of one that is up is due, which sipp knows no answer to.
+    /// rung for too long, and the keep-alive of one that is up is due, which sipp knows no answer to and hangs up.
     #[must_use]
     pub fn sets_clock(&self) -> bool {
         self.faults.iter().any(|(_, fault)| matches!(fault, Fault::SetClock(..)))
