@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::wait;
+use crate::{group, wait};
 
 /// A running process in a session of its own.
 #[derive(Debug)]
@@ -145,8 +145,8 @@ impl Child {
             killpg(self.pid(), Signal::SIGKILL).with_context(|| format!("killing {}", self.name))?;
             self.ended = Some(self.process.wait()?);
         }
-        // The children are no longer ours to wait for; their ports are free when the group is empty.
-        wait::until("the process group to be empty", || Ok(killpg(self.pid(), None).is_err().then_some(())))
+        // The children are not ours to wait for; their ports are free when none of them runs.
+        wait::until("the process group to end", || Ok(group::running(self.pid())?.is_empty().then_some(())))
     }
 
     /// Asks it to end and waits for its exit status.

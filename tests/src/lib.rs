@@ -16,6 +16,7 @@ pub mod clock;
 pub mod crowd;
 pub mod digest;
 pub mod gateway;
+pub mod group;
 pub mod http;
 pub mod kamailio;
 pub mod made_up;

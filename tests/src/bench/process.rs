@@ -31,19 +31,7 @@ pub fn stay_off_the_proxy() -> Result<()> {
 /// # Errors
 /// There is none.
 pub fn group(leader: Pid) -> Result<Vec<Pid>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        // One that ends between the two looks is none of ours: ours do not end.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        // The name stands in parentheses and may hold anything; state, parent and group follow it.
-        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        if fields.split_whitespace().nth(2) == Some(leader.to_string().as_str()) {
-            found.push(Pid::from_raw(pid));
-        }
-    }
+    let found = crate::group::running(leader)?;
     ensure!(!found.is_empty(), "process group {leader} is empty");
     Ok(found)
 }
