@@ -14,10 +14,10 @@ use std::time::Instant;
 use figures::{Sample, row};
 use md5::Md5;
 use sha2::Sha256;
-use trunk_admission::Attempt;
 use trunk_admission::image::Ha1;
 use trunk_admission::instance::Instance;
 use trunk_admission::publish::{PublishOptions, Publisher};
+use trunk_admission::{Attempt, Host};
 use world::{host, options, source, table};
 
 const TRUNKS: usize = 100_000;
@@ -46,7 +46,8 @@ fn measure(instance: &Instance, respond: impl Fn(&Ha1) -> [u8; 64]) -> Sample {
             let trunk = n * 7919 % TRUNKS;
             let (host, call) = (host(trunk), instance.call_key(b"id", b"tag", 1));
             let source = source(trunk, 0).into();
-            let attempt = Attempt { host: host.as_bytes(), user: b"", source, secure: false, call };
+            let attempt =
+                Attempt { host: &Host::new(host.as_bytes()), user: b"", source, secure: false, call };
             instance.identify(&attempt).expect("known trunk")
         })
         .collect();

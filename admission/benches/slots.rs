@@ -15,7 +15,7 @@ use figures::{Sample, grouped, row, times};
 use trunk_admission::instance::Instance;
 use trunk_admission::live::SlotRef;
 use trunk_admission::publish::{PublishOptions, Publisher};
-use trunk_admission::{Attempt, Identity, Now, Proof, Verdict};
+use trunk_admission::{Attempt, Host, Identity, Now, Proof, Verdict};
 use world::{host, options, source, table};
 
 const FEW: u32 = 10;
@@ -42,8 +42,9 @@ fn main() {
 /// Takes and releases while so many other calls are up.
 fn with_calls_up(instance: &mut Instance, calls: u32) -> Sample {
     let host = host(0);
+    let named = Host::new(host.as_bytes());
     let attempt = |instance: &Instance, number: u32, kind: u32| Attempt {
-        host: host.as_bytes(),
+        host: &named,
         user: b"15550001111",
         source: source(0, 3).into(),
         secure: false,

@@ -10,7 +10,7 @@ pub(crate) mod trace;
 
 use std::net::IpAddr;
 
-use crate::image::{AccountView, TrunkRef};
+use crate::image::{AccountView, Host, TrunkRef};
 use crate::live::{CallKey, SlotRef};
 use crate::reason::Reason;
 pub(crate) use identify::identify;
@@ -20,7 +20,7 @@ pub(crate) use spend::{admit, weigh};
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
     /// Host of the Request-URI.
-    pub host: &'a [u8],
+    pub host: &'a Host,
     /// User part of the Request-URI.
     pub user: &'a [u8],
     /// Where the request came from.

@@ -10,7 +10,7 @@ use crate::clock::Now;
 use crate::control::{Control, Pair};
 use crate::decide::{self, Attempt, Identity, Proof, Refusal};
 use crate::error::OpenError;
-use crate::image::{Check, GatewayView};
+use crate::image::{Check, GatewayView, Host};
 use crate::live::health::Fitness;
 use crate::live::{CallKey, Live};
 use crate::model::Kind;
@@ -123,7 +123,7 @@ impl Explainer {
         self.refresh()?;
         let Some(tables) = &self.tables else { return Ok(Explanation::without_table()) };
         let attempt = Attempt {
-            host: question.host,
+            host: &Host::new(question.host),
             user: question.user,
             source: question.source,
             secure: question.tls,

@@ -6,7 +6,7 @@
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::SipHasher13 as SipHasher128;
 
-use crate::image::Folded;
+use crate::image::Host;
 
 /// The two secret words of a keyed hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +32,11 @@ impl Keys {
     /// Hash of a host name that is already in lower case (RFC 3261 section 19.1.4: hosts compare without case). Only
     /// hosts that the publisher chose are ever stored, so nobody can crowd a bucket: a fold for each word is enough.
     #[inline]
-    pub(crate) fn host(self, folded: &Folded) -> u64 {
-        let mut hash = self.0 ^ folded.len() as u64;
-        let whole = folded.len() / 8;
-        for index in 0..whole {
-            hash = fold(hash ^ folded.word(index), 0x9e37_79b9_7f4a_7c15);
-        }
-        fold(hash ^ folded.word(whole), self.1 | 1)
+    pub(crate) fn host(self, host: &Host) -> u64 {
+        let (last, whole) = host.words().split_last().unwrap_or((&0, &[]));
+        let begun = self.0 ^ host.len() as u64;
+        let hash = whole.iter().fold(begun, |hash, word| fold(hash ^ word, 0x9e37_79b9_7f4a_7c15));
+        fold(hash ^ last, self.1 | 1)
     }
 
     /// Hash of a digest user of a trunk.
@@ -51,9 +49,21 @@ impl Keys {
     /// calls meet only if both halves agree, and nobody outside can see any of them.
     #[inline]
     pub(crate) fn call(self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> [u64; 2] {
+        self.call_of(self.call_id(call_id), from_tag, cseq)
+    }
+
+    /// The first part of [`Keys::call`], and the longer one.
+    #[inline]
+    pub(crate) fn call_id(self, call_id: &[u8]) -> [u64; 2] {
         let call = SipHasher128::new_with_keys(self.0, self.1).hash(call_id);
+        [call.h1, call.h2]
+    }
+
+    /// The second part of [`Keys::call`].
+    #[inline]
+    pub(crate) fn call_of(self, [h1, h2]: [u64; 2], from_tag: &[u8], cseq: u32) -> [u64; 2] {
         let tag = self.word(self.bytes(Space::Tag, from_tag) ^ u64::from(cseq));
-        [call.h1 ^ tag, call.h2 ^ tag.rotate_left(32)]
+        [h1 ^ tag, h2 ^ tag.rotate_left(32)]
     }
 
     /// Hash of one word: two rounds of multiply and fold around the keys.
@@ -98,19 +108,41 @@ impl CheckSum {
 }
 
 /// Check sum of a record: one rotation and one addition a word, in two lanes that do not wait for each other.
+#[derive(Clone, Copy)]
+pub(crate) struct RecordSum {
+    /// The lane of the next word, and that of the one after it.
+    lanes: [u64; 2],
+    odd: bool,
+}
+
+impl RecordSum {
+    /// Of no words yet.
+    #[inline]
+    pub(crate) fn new(seed: u64) -> RecordSum {
+        RecordSum { lanes: [seed ^ 0x9e37_79b9_7f4a_7c15, 1], odd: false }
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, word: u64) {
+        let [lane, next] = self.lanes;
+        self.lanes = [next, lane.rotate_left(11).wrapping_add(word)];
+        self.odd = !self.odd;
+    }
+
+    /// The sum of what was added.
+    #[inline]
+    pub(crate) fn finish(self) -> u32 {
+        let [even, odd] = if self.odd { [self.lanes[1], !self.lanes[0]] } else { self.lanes };
+        (fold(fold(even, 0x9e37_79b9_7f4a_7c15) ^ odd, 0xd6e8_feb8_6659_fd93) >> 16) as u32
+    }
+}
+
+/// [`RecordSum`] of all these words.
 #[inline]
 pub(crate) fn record_sum(seed: u64, words: impl IntoIterator<Item = u64>) -> u32 {
-    let mut words = words.into_iter();
-    let (mut even, mut odd) = (seed ^ 0x9e37_79b9_7f4a_7c15, 1_u64);
-    while let Some(word) = words.next() {
-        even = even.rotate_left(11).wrapping_add(word);
-        let Some(word) = words.next() else {
-            odd = !odd;
-            break;
-        };
-        odd = odd.rotate_left(11).wrapping_add(word);
-    }
-    (fold(fold(even, 0x9e37_79b9_7f4a_7c15) ^ odd, 0xd6e8_feb8_6659_fd93) >> 16) as u32
+    let mut sum = RecordSum::new(seed);
+    words.into_iter().for_each(|word| sum.add(word));
+    sum.finish()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::crash;
 use crate::decide::{self, Admission, Attempt, Identity, Proof, Refusal, Verdict};
 use crate::error::OpenError;
 use crate::events::{EventOut, Producer, Pushed, Size};
-use crate::image::{Check, GatewayView, Ha1, Label, Text};
+use crate::image::{Check, GatewayView, Ha1, Host, Label, Text};
 use crate::live::health::{Fitness, HealthWord, Outcome};
 use crate::live::process::Counter;
 use crate::live::{CallKey, CallView, Capacity, Ending, Live, Origin, SlotRef};
@@ -252,8 +252,20 @@ impl Instance {
     /// The key of a call: the same for every copy of one INVITE, wherever it is met (RFC 3261 section 8.2.2.2).
     #[inline]
     pub fn call_key(&self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> CallKey {
-        let key = CallKey(self.live.keys().call(call_id, from_tag, cseq));
-        // Its tags are looked at after its trunk is found: their memory is on its way meanwhile.
+        CallKey(self.live.keys().call(call_id, from_tag, cseq))
+    }
+
+    /// As [`Instance::call_key`], of a call to this host that [`Instance::identify`] and [`Instance::admit`] are about to judge: what
+    /// they will read is on its way from memory meanwhile. Most of the time of a decision would otherwise be waiting for it.
+    #[inline]
+    pub fn call_key_to(&self, host: &Host, call_id: &[u8], from_tag: &[u8], cseq: u32) -> CallKey {
+        let keys = self.live.keys();
+        let asked = self.tables.as_ref().map(|tables| (tables, tables.ask(host)));
+        let call = keys.call_id(call_id);
+        if let Some((tables, asked)) = asked {
+            tables.seek(asked);
+        }
+        let key = CallKey(keys.call_of(call, from_tag, cseq));
         self.live.slots().prefetch(key);
         key
     }
@@ -277,12 +289,10 @@ impl Instance {
     #[inline]
     pub fn admit(&mut self, identity: &Identity, attempt: &Attempt<'_>, proof: Proof, now: Now) -> Verdict {
         let Some(tables) = &self.tables else { return Verdict::Refused(Refusal::new(Reason::NoData, None)) };
-        let gateway = tables.image(identity.in_overlay).prefetch_gateway_uri(&identity.trunk);
-        self.live.prefetch_health(gateway);
+        self.events.prefetch();
         let random = [next_random(&mut self.random), next_random(&mut self.random)];
         let uid = || uuid_v7(now.wall_ms, random);
         let verdict = decide::admit(tables, &self.live, identity, attempt, proof, now, uid);
-        self.events.prefetch();
         match &verdict {
             Verdict::Admitted(_) => self.live.count(self.process, Counter::Admitted),
             Verdict::Again(_) => self.live.count(self.process, Counter::Again),

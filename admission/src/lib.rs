@@ -44,6 +44,7 @@ mod tables;
 pub use clock::{CallClock, Now};
 pub use decide::{Admission, Attempt, Identity, Proof, Refusal, Verdict};
 pub use error::OpenError;
+pub use image::Host;
 pub use live::health::{Fitness, Outcome};
 pub use live::{CallKey, SlotRef};
 pub use model::{Kind, Region};

@@ -9,7 +9,7 @@ use crate::control::{Pair, image_file};
 use crate::decide::Identity;
 use crate::error::OpenError;
 use crate::image::{
-    AccountView, Address, Check, Folded, Found, Ha1, Image, SourceMatch, Text, TrunkRef, VALUE_LIVE,
+    AccountView, Address, Asked, Check, Found, Ha1, Host, Image, SourceMatch, Text, TrunkRef, VALUE_LIVE,
 };
 use crate::model::Kind;
 use crate::rate::Rate;
@@ -134,8 +134,23 @@ impl Tables {
         if in_overlay { self.newest() } else { &self.base }
     }
 
+    /// Asks for what says where the trunk of this host is; answers what [`Tables::seek`] goes on with.
     #[inline]
-    pub(crate) fn trunk_by_host(&self, host: &Folded) -> Option<(TrunkRef, bool)> {
+    pub(crate) fn ask(&self, host: &Host) -> (Option<Asked>, Asked) {
+        (self.overlay.as_ref().map(|overlay| overlay.ask(host)), self.base.ask(host))
+    }
+
+    /// Asks for the trunk itself. It has to be looked for anew: this is a hint.
+    #[inline]
+    pub(crate) fn seek(&self, (overlay, base): (Option<Asked>, Asked)) {
+        if let (Some(image), Some(asked)) = (&self.overlay, overlay) {
+            image.seek(asked);
+        }
+        self.base.seek(base);
+    }
+
+    #[inline]
+    pub(crate) fn trunk_by_host(&self, host: &Host) -> Option<(TrunkRef, bool)> {
         self.first(|image| image.trunk_by_host(host)).map(|found| self.trunk(found))
     }
 

@@ -5,7 +5,7 @@
 
 use trunk_admission::events::{BodyOut, EndCause, EventOut, InitiatedOut, Party};
 use trunk_admission::instance::{Freshness, Instance};
-use trunk_admission::{Admission, Attempt, Identity, Kind, Now, Proof, Reason, Refusal, Verdict};
+use trunk_admission::{Admission, Attempt, Host, Identity, Kind, Now, Proof, Reason, Refusal, Verdict};
 
 use crate::digest::{self, Asked, Proved};
 use crate::ending::{self, How};
@@ -54,7 +54,8 @@ fn judge(process: &mut Process, msg: SipMsg<'_>, proven: Option<Proven>) -> Admi
     }
     refresh(process);
     process.judgement.generation = u64::from(process.instance.generation());
-    let attempt = attempt(&process.instance, msg);
+    let destination = destination(msg);
+    let attempt = attempt(&process.instance, msg, &destination);
     let (source, source_port) = msg.source();
     let facts = Facts { msg, attempt, source_port, now: Now::read() };
     let identity = match process.instance.identify(&attempt) {
@@ -97,17 +98,22 @@ fn judge(process: &mut Process, msg: SipMsg<'_>, proven: Option<Proven>) -> Admi
     }
 }
 
-/// What the decision looks at.
-pub(crate) fn attempt<'a>(instance: &Instance, msg: SipMsg<'a>) -> Attempt<'a> {
-    let (source, _) = msg.source();
+/// Whom a call is for: the host, and the user.
+pub(crate) fn destination<'a>(msg: SipMsg<'a>) -> (Host, &'a [u8]) {
     let uri = Uri::parse(msg.request_uri());
-    Attempt {
-        host: uri.map_or(b"", |uri| uri.host),
-        user: uri.map_or(b"", |uri| uri.user),
-        source,
-        secure: msg.is_secure(),
-        call: instance.call_key(msg.call_id().bytes(), msg.caller_tag().bytes(), msg.cseq().unwrap_or(0)),
-    }
+    (Host::new(uri.map_or(b"", |uri| uri.host)), uri.map_or(b"", |uri| uri.user))
+}
+
+/// What the decision looks at.
+pub(crate) fn attempt<'a>(
+    instance: &Instance,
+    msg: SipMsg<'a>,
+    (host, user): &'a (Host, &'a [u8]),
+) -> Attempt<'a> {
+    let (source, _) = msg.source();
+    let (call_id, tag) = (msg.call_id(), msg.caller_tag());
+    let call = instance.call_key_to(host, call_id.bytes(), tag.bytes(), msg.cseq().unwrap_or(0));
+    Attempt { host, user, source, secure: msg.is_secure(), call }
 }
 
 /// What an event about this request needs.

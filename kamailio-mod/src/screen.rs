@@ -44,7 +44,8 @@ fn screen(process: &mut Process, msg: SipMsg<'_>) -> Screen {
     }
     process.judgement = Judgement::unjudged(msg.key());
     process.judgement.generation = u64::from(process.instance.generation());
-    let attempt = admit::attempt(&process.instance, msg);
+    let destination = admit::destination(msg);
+    let attempt = admit::attempt(&process.instance, msg, &destination);
     let identity = match process.instance.identify(&attempt) {
         Ok(identity) => identity,
         Err(refusal) => return stranger(process, source, &refusal),

@@ -6,22 +6,24 @@ use std::net::IpAddr;
 use trunk_admission::events::{BodyOut, Consumer, EventOut, InitiatedOut};
 use trunk_admission::instance::Instance;
 use trunk_admission::live::SlotRef;
-use trunk_admission::{Attempt, Now, Proof, Verdict};
+use trunk_admission::{Attempt, Host, Now, Proof, Verdict};
 
 /// Looks the trunk up, checks its addresses, takes from three limits, takes a slot, picks a gateway, tells the event.
 pub(crate) fn decide(instance: &mut Instance, host: &str, source: IpAddr, call_id: &[u8]) -> SlotRef {
     instance.refresh();
-    let call = instance.call_key(call_id, b"fromtag", 1);
-    let attempt = Attempt { host: host.as_bytes(), user: b"15550001111", source, secure: false, call };
-    let identity = instance.identify(&attempt).expect("known trunk");
+    let named = Host::new(host.as_bytes());
+    let call = instance.call_key_to(&named, call_id, b"fromtag", 1);
     // Time runs twenty times as fast for the limits: each is checked on every call, and none ever refuses one.
     let now = Now::read();
     let now = Now { mono_ns: now.mono_ns * 20, ..now };
+    let attempt = Attempt { host: &named, user: b"15550001111", source, secure: false, call };
+    let identity = instance.identify(&attempt).expect("known trunk");
     let verdict = instance.admit(&identity, &attempt, Proof::None, now);
     let Verdict::Admitted(admission) = verdict else {
         panic!("not admitted: {verdict:?}");
     };
-    black_box(instance.route(&identity, admission.slot)).expect("gateway");
+    let target = instance.route(&identity, admission.slot);
+    black_box(&target).as_ref().expect("gateway");
     let names = instance.names(&identity);
     let initiated = InitiatedOut {
         account: names.account.as_bytes(),

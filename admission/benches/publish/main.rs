@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use figures::{RUNS, directory, grouped, row};
 use tempfile::TempDir;
-use trunk_admission::Attempt;
 use trunk_admission::instance::Instance;
 use trunk_admission::model::Table;
 use trunk_admission::publish::{Change, PublishOptions, Publisher};
+use trunk_admission::{Attempt, Host};
 use world::{host, options, table};
 
 /// Changes in one run: five runs stay just below the size at which an overlay is folded.
@@ -141,7 +141,7 @@ impl Bench {
     fn limit(&self, at: usize) -> Option<u32> {
         let (host, call) = (host(at), self.reader.call_key(b"id", b"tag", 1));
         let source = self.table.trunks[at].sources[0].addr();
-        let attempt = Attempt { host: host.as_bytes(), user: b"", source, secure: false, call };
+        let attempt = Attempt { host: &Host::new(host.as_bytes()), user: b"", source, secure: false, call };
         self.reader.identify(&attempt).expect("known trunk").trunk.concurrent()
     }
 

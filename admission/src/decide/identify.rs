@@ -4,7 +4,7 @@
 
 use super::trace::{By, Step, Trace};
 use super::{Attempt, Identity, Refusal};
-use crate::image::{Folded, SourceMatch, TrunkRef};
+use crate::image::{SourceMatch, TrunkRef};
 use crate::live::{Live, Scope};
 use crate::model::AuthMode;
 use crate::reason::Reason;
@@ -18,18 +18,18 @@ pub(crate) fn identify(
     attempt: &Attempt<'_>,
     trace: &impl Trace,
 ) -> Result<Identity, Refusal> {
-    let found = Folded::new(attempt.host).and_then(|host| match tables.trunk_by_host(&host) {
+    let found = match tables.trunk_by_host(attempt.host) {
         Some(trunk) => Some((trunk, By::Domain)),
-        None => by_user_or_source(tables, host.as_bytes(), attempt),
-    });
+        None => by_user_or_source(tables, attempt),
+    };
     trace.step(|| Step::Identified(found.map(|(_, by)| by)));
     let Some(((trunk, in_overlay), _)) = found else {
         return Err(Refusal::new(Reason::UnknownDestination, None));
     };
     // What is needed next is on its way while the caller's address is looked up.
     live.prefetch_line(Scope::Trunk(trunk.live()));
-    tables.image(in_overlay).prefetch_gateways(&trunk);
-    tables.image(in_overlay).prefetch_source(&trunk, attempt.source);
+    let gateway = tables.image(in_overlay).prefetch_gateway_uri(&trunk);
+    live.prefetch_health(gateway);
     let account = trunk.account().and_then(|live| tables.account(live));
     let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
     let refuse = |reason| Err(Refusal::new(reason, Some(identity)));
@@ -71,8 +71,11 @@ pub(crate) fn identify(
 }
 
 /// By inbound user on the inbound host; by source address alone on the bare base domain.
-fn by_user_or_source(tables: &Tables, host: &[u8], attempt: &Attempt<'_>) -> Option<((TrunkRef, bool), By)> {
-    let newest = tables.newest();
+fn by_user_or_source(tables: &Tables, attempt: &Attempt<'_>) -> Option<((TrunkRef, bool), By)> {
+    let (newest, host) = (tables.newest(), attempt.host);
+    if host.is_empty() {
+        return None;
+    }
     if newest.is_inbound_host(host) {
         return tables.application_by_user(attempt.user).map(|found| (found, By::InboundUser));
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::crash;
-use crate::hash::record_sum;
+use crate::hash::{RecordSum, record_sum};
 use crate::map;
 use crate::sync::{AtomicU64, Ordering, Site, at, swap};
 
@@ -122,7 +122,7 @@ impl<'a> Ring<'a> {
     /// Producer: begins to fill the cell of its position.
     pub(crate) fn fill(self, position: u64) -> Filling<'a> {
         crash::point("ring.reserved");
-        Filling { cell: self.cell(position), position, used: CELL_PAYLOAD }
+        Filling { cell: self.cell(position), position, used: CELL_PAYLOAD, sum: RecordSum::new(position) }
     }
 
     /// Consumer: what the cell of a position holds.
@@ -150,6 +150,8 @@ pub(crate) struct Filling<'a> {
     cell: &'a [AtomicU64],
     position: u64,
     used: usize,
+    /// Of what was written, not of what the cell holds.
+    sum: RecordSum,
 }
 
 impl Filling<'_> {
@@ -159,6 +161,7 @@ impl Filling<'_> {
         let Some(cell) = self.cell.get(self.used..).and_then(|left| left.first_chunk::<N>()) else { return };
         for (word, value) in cell.iter().zip(values) {
             word.store(value, Ordering::Relaxed);
+            self.sum.add(value);
             crash::point("ring.word");
         }
         self.used += N;
@@ -173,13 +176,18 @@ impl Filling<'_> {
         let Some(cell) = self.cell.get(self.used..).and_then(|left| left.get(..count)) else { return };
         let (length, words) = cell.split_at(1);
         length[0].store(text.len() as u64, Ordering::Relaxed);
+        self.sum.add(text.len() as u64);
         crash::point("ring.word");
         for (word, chunk) in words.iter().zip(whole) {
-            word.store(u64::from_le_bytes(*chunk), Ordering::Relaxed);
+            let value = u64::from_le_bytes(*chunk);
+            word.store(value, Ordering::Relaxed);
+            self.sum.add(value);
             crash::point("ring.word");
         }
         if let Some(last) = words.get(whole.len()) {
-            last.store(word_of(rest), Ordering::Relaxed);
+            let value = word_of(rest);
+            last.store(value, Ordering::Relaxed);
+            self.sum.add(value);
             crash::point("ring.word");
         }
         self.used += count;
@@ -188,9 +196,8 @@ impl Filling<'_> {
     /// Hands the record over to the consumer.
     #[inline]
     pub(crate) fn commit(self) {
-        let payload = self.cell.get(CELL_PAYLOAD..self.used).unwrap_or(&[]);
-        let sum = record_sum(self.position, payload.iter().map(|word| word.load(Ordering::Relaxed)));
-        self.cell[CELL_LENGTH].store((payload.len() as u64) << 32 | u64::from(sum), Ordering::Relaxed);
+        let count = (self.used - CELL_PAYLOAD) as u64;
+        self.cell[CELL_LENGTH].store(count << 32 | u64::from(self.sum.finish()), Ordering::Relaxed);
         crash::point("ring.length");
         let commit = self.position.wrapping_add(1);
         self.cell[CELL_COMMIT].store(commit, at(Site::CommitStore, Ordering::Release));

@@ -11,7 +11,7 @@ use super::layout::*;
 use super::prefix::{Address, Lengths, Prefix};
 use super::read::Image;
 use super::records::{AccountView, Ha1, TrunkRef};
-use super::text::{Folded, Stored};
+use super::text::{Host, Stored};
 use crate::hash::Space;
 
 /// What a look-up in one image says about a key.
@@ -25,37 +25,52 @@ pub(crate) enum Found<T> {
     Here(T),
 }
 
+/// A host that was asked for in an image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked(u64);
+
 impl Image {
     /// The record of a trunk that was found.
     #[inline]
     pub(crate) fn trunk(&self, entry: u32) -> TrunkRef {
-        TrunkRef::of(self.trunk_words(entry as usize))
+        TrunkRef::of(self.section(Section::Trunks).array(entry as usize * LINE_WORDS), entry)
     }
 
+    /// Asks for what says where the trunk of this host is; answers what [`Image::seek`] goes on with.
     #[inline]
-    fn trunk_words(&self, entry: usize) -> [u64; TRUNK_WORDS] {
-        self.section(Section::Trunks).array(entry * TRUNK_WORDS)
+    pub(crate) fn ask(&self, host: &Host) -> Asked {
+        let hash = self.keys.host(host);
+        index::prefetch(self.section(Section::HostIndex), hash);
+        Asked(hash)
+    }
+
+    /// Asks for the block of the trunk that was asked for: most are three or four lines.
+    #[inline]
+    pub(crate) fn seek(&self, Asked(hash): Asked) {
+        if let Some(entry) = index::candidates(self.section(Section::HostIndex), hash).next() {
+            (0..4).for_each(|line| self.section(Section::Trunks).prefetch((entry + line) * LINE_WORDS));
+        }
     }
 
     /// Where the trunk is whose domain is `host`, in lower case.
     #[inline]
-    pub(crate) fn trunk_by_host(&self, host: &Folded) -> Found<u32> {
-        let base = self.base_domain.as_bytes();
-        let label = match host.as_bytes().strip_suffix(base).and_then(|rest| rest.strip_suffix(b".")) {
-            Some(label) => label,
-            None => return Found::Nothing,
-        };
+    pub(crate) fn trunk_by_host(&self, host: &Host) -> Found<u32> {
+        let suffix = &self.trunk_suffix;
+        let Some(label) = host.len().checked_sub(suffix.len()) else { return Found::Nothing };
+        if suffix.is_empty() || !host.ends_with(suffix.words().iter().copied(), label) {
+            return Found::Nothing;
+        }
         index::candidates(self.section(Section::HostIndex), self.keys.host(host))
             .find(|&entry| {
                 let trunks = self.section(Section::Trunks);
-                let id = trunks.at(entry * TRUNK_WORDS + T_ID);
-                if low(id) as usize != label.len() {
+                let id = trunks.at(entry * LINE_WORDS + T_ID);
+                if low(id) as usize != label {
                     return false;
                 }
                 if high(id) == IN_RECORD {
-                    host.begins_with(&trunks.array(entry * TRUNK_WORDS + T_NAME), label.len())
+                    host.begins_with(trunks.range(entry * LINE_WORDS + T_NAME, NAME_WORDS), label)
                 } else {
-                    Stored::new(self.section(Section::Strings), id).equals(label)
+                    Stored::new(self.section(Section::Strings), id).begins(host)
                 }
             })
             .map_or(Found::Nothing, |entry| self.trunk_found(entry))
@@ -63,14 +78,14 @@ impl Image {
 
     #[inline]
     fn trunk_found(&self, entry: usize) -> Found<u32> {
-        let flags = self.section(Section::Trunks).at(entry * TRUNK_WORDS + T_FLAGS);
+        let flags = self.section(Section::Trunks).at(entry * LINE_WORDS + T_FLAGS);
         if flags & F_DELETED != 0 { Found::Deleted } else { Found::Here(entry as u32) }
     }
 
     /// Where the trunk with this `live` index is.
     pub(crate) fn trunk_by_live(&self, live: u32) -> Found<u32> {
         index::candidates(self.section(Section::LiveIndex), self.keys.word(u64::from(live)))
-            .find(|&entry| high(self.section(Section::Trunks).at(entry * TRUNK_WORDS + T_LIVE)) == live)
+            .find(|&entry| high(self.section(Section::Trunks).at(entry * LINE_WORDS + T_LIVE)) == live)
             .map_or(Found::Nothing, |entry| self.trunk_found(entry))
     }
 
@@ -95,20 +110,23 @@ impl Image {
             .map_or(Found::Nothing, |at| value_found(users.at(at + 1)).map_live())
     }
 
-    /// Asks for what says whether the trunk lists this address by its longest prefix: where most addresses are IPv4 and listed so.
-    #[inline]
-    pub(crate) fn prefetch_source(&self, trunk: &TrunkRef, source: IpAddr) {
-        if let Some(Prefix::V4(address, length)) = trunk.lengths().candidates(Address::from(source)).next() {
-            let key = set4_key(u64::from(trunk.live()), address, length);
-            index::prefetch(self.section(Section::Set4), self.keys.word(key));
-        }
-    }
-
     /// Whether the trunk lists this address.
     #[inline]
     pub fn source_allowed(&self, trunk: &TrunkRef, source: IpAddr) -> bool {
+        let source = Address::from(source);
+        match source {
+            Address::V4(address) if !trunk.has_far_sources() => {
+                let (from, count) = trunk.near_sources();
+                self.section(Section::Trunks).range(from, count).iter().any(|near| holds(near, address))
+            }
+            _ => self.looked_up(trunk, source),
+        }
+    }
+
+    /// Whether the trunk lists this address, among those that are looked up.
+    fn looked_up(&self, trunk: &TrunkRef, source: Address) -> bool {
         let live = u64::from(trunk.live());
-        trunk.lengths().candidates(Address::from(source)).any(|prefix| match prefix {
+        self.lengths(trunk).candidates(source).any(|prefix| match prefix {
             Prefix::V4(address, length) => {
                 let key = set4_key(live, address, length);
                 index::keyed(self.section(Section::Set4), self.keys.word(key), key, 0).is_some()

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use super::layout::LAYOUT_VERSION;
+use super::layout::{LAYOUT_VERSION, NEAR_SOURCES};
 use super::*;
 use crate::control::Pair;
 use crate::model::*;
@@ -83,6 +83,12 @@ fn table() -> Table {
         sources: vec!["192.0.2.0/24".parse().unwrap()],
         ..trunk("other", 7)
     };
+    // More addresses than stand behind a record.
+    let many = Trunk {
+        auth: AuthMode::Ip,
+        sources: (0..=NEAR_SOURCES).map(|n| format!("10.0.{n}.0/24").parse().unwrap()).collect(),
+        ..trunk("many", 9)
+    };
     let limits = Limits { rate: rate(0.0, 1), concurrent: Some(0) };
     Table {
         revision: 41,
@@ -91,7 +97,7 @@ fn table() -> Table {
         inbound_host: "in.sip.example".into(),
         node: Limits { rate: rate(500.0, 1_000), concurrent: Some(10_000) },
         accounts: vec![Account { id: "customer".into(), live: 3, enabled: true, limits }],
-        trunks: vec![acme, application, other],
+        trunks: vec![acme, application, other, many],
     }
 }
 
@@ -110,7 +116,7 @@ fn overlay() -> Vec<u8> {
         generation: OVERLAY,
         base: BASE,
         revision: 42,
-        trunks: 3,
+        trunks: 4,
         region: table.region,
         base_domain: &table.base_domain,
         inbound_host: &table.inbound_host,
@@ -172,11 +178,11 @@ fn what_was_put_in_is_found_in_the_committed_bytes() {
     let open = |pair| Tables::open(dir.path(), pair, Check::Everything, None).unwrap();
     let tables = open(Pair::new(BASE, 0));
     let image = tables.newest();
-    assert_eq!((image.revision(), image.trunks(), image.generation()), (41, 3, BASE));
+    assert_eq!((image.revision(), image.trunks(), image.generation()), (41, 4, BASE));
     assert_eq!(image.region(), Some("US".parse().unwrap()));
     assert_eq!((tables.node_rate(), tables.node_concurrent()), (table().node.rate, Some(10_000)));
 
-    let (acme, _) = tables.trunk_by_host(&Folded::new(b"acme.sip.example").unwrap()).unwrap();
+    let (acme, _) = tables.trunk_by_host(&Host::new(b"acme.sip.example")).unwrap();
     let wanted = &table().trunks[0];
     assert_eq!((acme.live(), acme.account(), acme.kind()), (5, Some(3), Kind::Trunk));
     assert_eq!((acme.rate(), acme.concurrent()), (wanted.limits.rate, Some(30)));
@@ -199,6 +205,12 @@ fn what_was_put_in_is_found_in_the_committed_bytes() {
     assert!(image.source_allowed(&acme, "2001:db8::9".parse().unwrap()));
     assert!(!image.source_allowed(&acme, "203.0.113.8".parse().unwrap()));
 
+    let (many, _) = tables.trunk_by_host(&Host::new(b"MANY.sip.example")).unwrap();
+    assert!(image.source_allowed(&many, "10.0.16.9".parse().unwrap()));
+    assert!(image.source_allowed(&many, "::ffff:10.0.0.9".parse().unwrap()));
+    assert!(!image.source_allowed(&many, "10.0.17.9".parse().unwrap()));
+    assert!(!image.source_allowed(&acme, "10.0.16.9".parse().unwrap()));
+
     let source = |tables: &Tables, address: &str| tables.source(address.parse().unwrap());
     assert_eq!(source(&tables, "203.0.113.7"), SourceMatch::Trunk(5));
     assert_eq!(source(&tables, "192.0.2.9"), SourceMatch::Ambiguous);
@@ -212,13 +224,13 @@ fn what_was_put_in_is_found_in_the_committed_bytes() {
     let tables = open(Pair::new(BASE, OVERLAY));
     assert_eq!((tables.newest().revision(), tables.newest().base_generation()), (42, BASE));
     assert_eq!((tables.node_rate(), tables.node_concurrent()), (None, None));
-    assert_eq!(tables.trunk_by_host(&Folded::new(b"acme.sip.example").unwrap()).unwrap().0.live(), 8);
+    assert_eq!(tables.trunk_by_host(&Host::new(b"acme.sip.example")).unwrap().0.live(), 8);
     assert!(tables.trunk_by_live(5).is_none() && tables.account(3).is_none());
-    assert!(tables.trunk_by_host(&Folded::new(b"application.sip.example").unwrap()).is_none());
+    assert!(tables.trunk_by_host(&Host::new(b"application.sip.example")).is_none());
     assert!(tables.application_by_user(user).is_none());
     assert_eq!(tables.application_by_user(b"7b0c").unwrap().0.live(), 6);
     assert_eq!(source(&tables, "203.0.113.7"), SourceMatch::Trunk(8));
     assert_eq!(source(&tables, "192.0.2.9"), SourceMatch::Trunk(7));
     assert_eq!(source(&tables, "198.51.100.1"), SourceMatch::None);
-    assert!(!tables.trunk_by_host(&Folded::new(b"other.sip.example").unwrap()).unwrap().0.enabled());
+    assert!(!tables.trunk_by_host(&Host::new(b"other.sip.example")).unwrap().0.enabled());
 }

@@ -1,5 +1,6 @@
 //! Keys of the look-up tables: what the builder hashes, and the reader too. One definition for both sides.
 
+use super::layout::{halves, high, low};
 use crate::hash::Keys;
 
 pub(super) const MAP4_VALUE_BITS: u32 = 26;
@@ -12,6 +13,17 @@ const PREFIX6_OF_TRUNK: u64 = 1 << 63;
 #[inline]
 pub(super) fn set4_key(live: u64, address: u32, length: u8) -> u64 {
     1 << 62 | live << 38 | u64::from(address) << 6 | u64::from(length)
+}
+
+/// An IPv4 prefix that stands behind its trunk's record.
+pub(super) fn near_source(address: u32, length: u8) -> u64 {
+    halves(address, u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0))
+}
+
+/// Whether that prefix, host bits cleared when it was written, holds an address.
+#[inline]
+pub(super) fn holds(near: u64, address: u32) -> bool {
+    address & low(near) == high(near)
 }
 
 /// Key of an IPv4 prefix of the node's map.

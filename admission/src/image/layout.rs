@@ -4,12 +4,13 @@
 
 /// First word of an image: "TRNKIMG1".
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"TRNKIMG1");
-pub(super) const LAYOUT_VERSION: u64 = 2;
+pub(super) const LAYOUT_VERSION: u64 = 3;
 /// The layout word: version and a number derived from every size below.
 pub(super) const IMAGE_LAYOUT: u64 = LAYOUT_VERSION << 32
     | (HEADER_WORDS * 31
         + SECTIONS * 37
         + TRUNK_WORDS * 41
+        + NEAR_SOURCES * 71
         + ACCOUNT_WORDS * 43
         + CREDENTIAL_WORDS * 47
         + GATEWAY_WORDS * 53
@@ -51,39 +52,44 @@ pub(super) const H_HEADER_SUM: usize = 63;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Section {
+    /// A block for each trunk: its record, the IPv4 prefixes of its list if they are few, its gateways, so that what one call reads
+    /// lies on neighbouring cache lines. A block begins where a line does, and an entry is counted in lines ([`LINE_WORDS`]).
     Trunks = 0,
     Accounts = 1,
     Credentials = 2,
-    Gateways = 3,
     /// IPv6 prefixes of trunks and of the node.
-    Prefixes6 = 4,
+    Prefixes6 = 3,
     /// Inbound users.
-    Users = 5,
+    Users = 4,
     /// Distinct failover sets.
-    Sets = 6,
-    Strings = 7,
+    Sets = 5,
+    Strings = 6,
     /// Index: host → trunk.
-    HostIndex = 8,
+    HostIndex = 7,
     /// Index: `live` → trunk.
-    LiveIndex = 9,
+    LiveIndex = 8,
     /// Index: `live` → account.
-    AccountIndex = 10,
+    AccountIndex = 9,
     /// Index: inbound user → user entry.
-    UserIndex = 11,
+    UserIndex = 10,
     /// Index: (trunk, user name) → credential.
-    CredentialIndex = 12,
+    CredentialIndex = 11,
     /// Index: IPv6 prefix → prefix entry.
-    Index6 = 13,
-    /// Set of (trunk, IPv4 prefix), the key itself in each bucket.
-    Set4 = 14,
+    Index6 = 12,
+    /// Set of (trunk, IPv4 prefix), the key itself in each bucket: of trunks that list more than [`NEAR_SOURCES`].
+    Set4 = 13,
     /// Map: IPv4 prefix → trunk, key and value in each bucket.
-    Map4 = 15,
+    Map4 = 14,
 }
 
-pub(super) const SECTIONS: usize = 16;
+pub(super) const SECTIONS: usize = 15;
 
+/// Words of a cache line, on which a trunk's block begins.
+pub(super) const LINE_WORDS: usize = 8;
 /// A trunk record.
 pub(super) const TRUNK_WORDS: usize = 16;
+/// Most IPv4 prefixes that stand behind their trunk's record: network in the high half, mask in the low half.
+pub(super) const NEAR_SOURCES: usize = 16;
 /// The id: offset in the strings in the high half, length in bytes in the low half. A short one stands in the record
 /// itself, where it costs no look elsewhere, and its offset is [`IN_RECORD`].
 pub(super) const T_ID: usize = 0;
@@ -93,15 +99,17 @@ pub(super) const T_LIVE: usize = 1;
 pub(super) const T_FLAGS: usize = 2;
 pub(super) const T_INTERVAL: usize = 3;
 pub(super) const T_LIMITS: usize = 4;
-/// First gateway in the high half, count in the low half.
+/// Where in the block its gateways begin in the high half, count in the low half. What is between record and gateways are its near
+/// prefixes.
 pub(super) const T_GATEWAYS: usize = 5;
-/// Prefix lengths in use, three words.
-pub(super) const T_LENGTHS: usize = 6;
-/// First credential in the high half, count in the low half.
-pub(super) const T_CREDENTIALS: usize = 9;
 /// Sum that changes when the list of gateways does.
-pub(super) const T_GATEWAY_SUM: usize = 10;
-
+pub(super) const T_GATEWAY_SUM: usize = 6;
+/// Words up to here are copied on every call.
+pub(super) const T_COPIED: usize = 7;
+/// Prefix lengths in use, three words.
+pub(super) const T_LENGTHS: usize = 7;
+/// First credential in the high half, count in the low half.
+pub(super) const T_CREDENTIALS: usize = 10;
 /// A short id, padded with zeros.
 pub(super) const T_NAME: usize = 11;
 /// Words of a short id: a UUID fits.
@@ -118,6 +126,8 @@ pub(super) const F_SECURE: u64 = 1 << 5;
 pub(super) const F_REGION: u64 = 1 << 6;
 pub(super) const F_SOURCES: u64 = 1 << 7;
 pub(super) const F_CREDENTIALS: u64 = 1 << 8;
+/// Its IPv4 prefixes are in [`Section::Set4`].
+pub(super) const F_FAR_SOURCES: u64 = 1 << 9;
 
 /// An account record: id, `live` and flags, interval, limits.
 pub(super) const ACCOUNT_WORDS: usize = 4;

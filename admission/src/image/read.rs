@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::layout::*;
 use super::records::{concurrent_of, rate_of};
-use super::text::{Stored, Text};
+use super::text::{Host, Stored, Text};
 use crate::error::OpenError;
 use crate::hash::{CheckSum, Keys};
 use crate::map::{Map, PAGE_WORDS, Words};
@@ -35,8 +35,9 @@ pub struct Image {
     map: Map,
     pub(super) keys: Keys,
     sections: [(usize, usize); SECTIONS],
-    /// Copied once: every look-up compares with it.
-    pub(super) base_domain: Text,
+    /// Copied once: every look-up compares with it. The base domain, and the end of its trunks' domains: a dot, and it.
+    base_domain: Host,
+    pub(super) trunk_suffix: Host,
 }
 
 impl Image {
@@ -73,8 +74,11 @@ impl Image {
             *section = (from, count);
         }
         let keys = Keys(words.at(H_KEY_0), words.at(H_KEY_1));
-        let mut image = Image { map, keys, sections, base_domain: Text::EMPTY };
-        image.base_domain = image.text(image.header(H_BASE_DOMAIN));
+        let nobodys = Host::new(b"");
+        let mut image = Image { map, keys, sections, base_domain: nobodys, trunk_suffix: nobodys };
+        let base_domain: Text = image.text(image.header(H_BASE_DOMAIN));
+        image.base_domain = Host::new(base_domain.as_bytes());
+        image.trunk_suffix = Host::new(&[b".", base_domain.as_bytes()].concat());
         Ok(image)
     }
 
@@ -152,12 +156,12 @@ impl Image {
     }
 
     /// Whether this host, in lower case, is the one of all inbound URIs.
-    pub(crate) fn is_inbound_host(&self, host: &[u8]) -> bool {
-        Stored::new(self.section(Section::Strings), self.header(H_INBOUND_HOST)).equals(host)
+    pub(crate) fn is_inbound_host(&self, host: &Host) -> bool {
+        host.is(Stored::new(self.section(Section::Strings), self.header(H_INBOUND_HOST)))
     }
 
     /// Whether this host, in lower case, is the bare base domain.
-    pub(crate) fn is_base_domain(&self, host: &[u8]) -> bool {
-        self.base_domain.as_bytes() == host
+    pub(crate) fn is_base_domain(&self, host: &Host) -> bool {
+        self.base_domain.words() == host.words() && self.base_domain.len() == host.len()
     }
 }

@@ -43,16 +43,18 @@ pub struct GatewayView {
     pub(super) uri: u64,
 }
 
-/// A trunk's record. Plain words, read when they are needed: it is copied on every call.
+/// What every call wants of a trunk's record, copied; and where the rest of its block is, in the image that it was found in.
 #[derive(Clone, Copy, Debug)]
 pub struct TrunkRef {
-    pub(super) record: [u64; TRUNK_WORDS],
+    record: [u64; T_COPIED],
+    /// Where its block begins, in lines.
+    entry: u32,
 }
 
 impl TrunkRef {
     #[inline]
-    pub(super) fn of(record: [u64; TRUNK_WORDS]) -> TrunkRef {
-        TrunkRef { record }
+    pub(super) fn of(record: [u64; T_COPIED], entry: u32) -> TrunkRef {
+        TrunkRef { record, entry }
     }
 
     /// Index of its words in `live`.
@@ -121,6 +123,31 @@ impl TrunkRef {
         concurrent_of(self.record[T_LIMITS])
     }
 
+    /// Whether its IPv4 prefixes are too many to stand behind the record.
+    #[inline]
+    pub(super) fn has_far_sources(&self) -> bool {
+        self.flag(F_FAR_SOURCES)
+    }
+
+    /// Where a word of its block stands in the section.
+    #[inline]
+    fn in_block(&self, word: usize) -> usize {
+        self.entry as usize * LINE_WORDS + word
+    }
+
+    /// Where the prefixes behind the record begin in the section, and how many there are.
+    #[inline]
+    pub(super) fn near_sources(&self) -> (usize, usize) {
+        let count = (high(self.record[T_GATEWAYS]) as usize).saturating_sub(TRUNK_WORDS);
+        (self.in_block(TRUNK_WORDS), count.min(NEAR_SOURCES))
+    }
+
+    /// Where its gateways begin in the section.
+    #[inline]
+    fn gateways_at(&self) -> usize {
+        self.in_block(high(self.record[T_GATEWAYS]) as usize)
+    }
+
     /// How many gateways it has.
     pub fn gateway_count(&self) -> usize {
         (low(self.record[T_GATEWAYS]) as usize).min(crate::model::MAX_GATEWAYS)
@@ -129,10 +156,6 @@ impl TrunkRef {
     /// A number that differs when the list of gateways does.
     pub(crate) fn gateway_sum(&self) -> u32 {
         low(self.record[T_GATEWAY_SUM])
-    }
-
-    pub(super) fn lengths(&self) -> Lengths {
-        Lengths([self.record[T_LENGTHS], self.record[T_LENGTHS + 1], self.record[T_LENGTHS + 2]])
     }
 }
 
@@ -173,11 +196,16 @@ pub(super) fn concurrent_of(limits: u64) -> Option<u32> {
 }
 
 impl Image {
+    /// Which prefix lengths occur in the trunk's list.
+    pub(super) fn lengths(&self, trunk: &TrunkRef) -> Lengths {
+        Lengths(self.section(Section::Trunks).array(trunk.in_block(T_LENGTHS)))
+    }
+
     /// The trunk's id.
     pub fn trunk_id(&self, trunk: &TrunkRef) -> Label {
         let id = trunk.record[T_ID];
         if high(id) == IN_RECORD {
-            let name: [u64; NAME_WORDS] = core::array::from_fn(|index| trunk.record[T_NAME + index]);
+            let name: [u64; NAME_WORDS] = self.section(Section::Trunks).array(trunk.in_block(T_NAME));
             Label::of(&name, low(id) as usize)
         } else {
             self.text(id)
@@ -202,29 +230,20 @@ impl Image {
         self.text(account.record[0])
     }
 
-    /// Asks for the first of a trunk's gateways, which will be read soon.
-    #[inline]
-    pub(crate) fn prefetch_gateways(&self, trunk: &TrunkRef) {
-        let first = high(trunk.record[T_GATEWAYS]) as usize;
-        self.section(Section::Gateways).prefetch(first * GATEWAY_WORDS);
-    }
-
     /// Asks for the first gateway's URI, which will be read soon; answers the index of its health word.
     #[inline]
     pub(crate) fn prefetch_gateway_uri(&self, trunk: &TrunkRef) -> u32 {
-        let first = high(trunk.record[T_GATEWAYS]) as usize;
-        let [uri, numbers] = self.section(Section::Gateways).array(first * GATEWAY_WORDS);
+        let [uri, numbers] = self.section(Section::Trunks).array(trunk.gateways_at());
         self.section(Section::Strings).prefetch(high(uri) as usize);
         high(numbers)
     }
 
     /// The trunk's gateways in order of priority.
     pub fn gateways<'a>(&'a self, trunk: &TrunkRef) -> impl Iterator<Item = GatewayView> + Clone + use<'a> {
-        let first = high(trunk.record[T_GATEWAYS]) as usize;
-        let table = self.section(Section::Gateways);
+        let first = trunk.gateways_at();
+        let table = self.section(Section::Trunks);
         (0..trunk.gateway_count()).map(move |position| {
-            let at = (first + position) * GATEWAY_WORDS;
-            let [uri, numbers] = table.array(at);
+            let [uri, numbers] = table.array(first + position * GATEWAY_WORDS);
             GatewayView {
                 position,
                 live: high(numbers),

@@ -2,7 +2,7 @@
 
 use trunk_admission::instance::Instance;
 use trunk_admission::model::{Account, Credential, FailoverCodes, Gateway, Limits, Table, Trunk};
-use trunk_admission::{Attempt, Rate};
+use trunk_admission::{Attempt, Host, Rate};
 
 use crate::tables::{SOURCE, account, host, table, trunk};
 
@@ -46,7 +46,8 @@ pub(crate) fn agreed(instance: &Instance, hosts: &[String]) -> (u32, u64) {
     let mut answers = 1;
     for (host, live) in hosts.iter().zip(0..) {
         let call = instance.call_key(b"", b"", 0);
-        let attempt = Attempt { host: host.as_bytes(), user: b"", source: SOURCE, secure: false, call };
+        let attempt =
+            Attempt { host: &Host::new(host.as_bytes()), user: b"", source: SOURCE, secure: false, call };
         let identity = instance.identify(&attempt).expect("every generation has the trunk");
         let ha1 = instance.credential(&identity, b"user").expect("and its user");
         let seen = [

@@ -8,7 +8,7 @@ use trunk_admission::instance::Instance;
 use trunk_admission::live::Scope;
 use trunk_admission::model::Limits;
 use trunk_admission::publish::{PublishOptions, Publisher};
-use trunk_admission::{Attempt, Now, Proof, Rate};
+use trunk_admission::{Attempt, Host, Now, Proof, Rate};
 
 use crate::deaths::live;
 use crate::harness;
@@ -70,7 +70,8 @@ fn publish(dir: &Path, seconds: f64) {
 fn call_once(instance: &mut Instance, call: u32) {
     let host = host(0);
     let key = instance.call_key(b"call", b"tag", call);
-    let attempt = Attempt { host: host.as_bytes(), user: b"", source: SOURCE, secure: false, call: key };
+    let attempt =
+        Attempt { host: &Host::new(host.as_bytes()), user: b"", source: SOURCE, secure: false, call: key };
     let identity = instance.identify(&attempt).unwrap();
     match instance.admit(&identity, &attempt, Proof::None, Now::read()) {
         Verdict::Admitted(call) => assert!(instance.end(call.slot, |_| {})),

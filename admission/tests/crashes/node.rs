@@ -6,7 +6,7 @@ use trunk_admission::instance::{Instance, Options};
 use trunk_admission::live::{Live, Scope};
 use trunk_admission::model::Limits;
 use trunk_admission::publish::{PublishOptions, Publisher};
-use trunk_admission::{Admission, Attempt, CallKey, Now, Proof, Verdict};
+use trunk_admission::{Admission, Attempt, CallKey, Host, Now, Proof, Verdict};
 
 use crate::tables::{self, SOURCE, account, host, limits, table, trunk};
 
@@ -43,7 +43,8 @@ pub(crate) fn key(instance: &Instance, call: u32) -> CallKey {
 pub(crate) fn judge(instance: &mut Instance, trunk: u32, call: u32) -> Verdict {
     let host = host(trunk);
     let call = key(instance, call);
-    let attempt = Attempt { host: host.as_bytes(), user: b"", source: SOURCE, secure: false, call };
+    let attempt =
+        Attempt { host: &Host::new(host.as_bytes()), user: b"", source: SOURCE, secure: false, call };
     let identity = instance.identify(&attempt).unwrap();
     instance.admit(&identity, &attempt, Proof::None, Now::read())
 }

@@ -7,7 +7,7 @@ use trunk_admission::instance::{Instance, Options};
 use trunk_admission::live::{Count, Live, SlotState};
 use trunk_admission::model::Limits;
 use trunk_admission::publish::{PublishOptions, Publisher};
-use trunk_admission::{Attempt, Now, Proof, SlotRef, Verdict};
+use trunk_admission::{Attempt, Host, Now, Proof, SlotRef, Verdict};
 
 use crate::callers::{in_peace, read_log};
 use crate::deaths::{at_every_hit, live};
@@ -65,7 +65,8 @@ fn start(dir: &Path) -> Instance {
 pub(crate) fn judge(instance: &mut Instance, trunk: u32, call: u64, number: u32) -> Verdict {
     let host = host(trunk);
     let key = instance.call_key(&call.to_le_bytes(), &number.to_le_bytes(), 1);
-    let attempt = Attempt { host: host.as_bytes(), user: b"", source: SOURCE, secure: false, call: key };
+    let attempt =
+        Attempt { host: &Host::new(host.as_bytes()), user: b"", source: SOURCE, secure: false, call: key };
     let identity = instance.identify(&attempt).unwrap();
     instance.admit(&identity, &attempt, Proof::None, Now::read())
 }

@@ -12,7 +12,7 @@ use trunk_admission::model::{
     Account, AuthMode, Credential, FailoverCodes, Gateway, Limits, MAX_GATEWAYS, Table, Trunk,
 };
 use trunk_admission::publish::{Folding, PublishOptions, Publisher};
-use trunk_admission::{Attempt, Identity, Now, Outcome, Proof, Rate, Verdict};
+use trunk_admission::{Attempt, Host, Identity, Now, Outcome, Proof, Rate, Verdict};
 
 /// A file of the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +215,7 @@ fn use_instance(instance: &mut Instance, round: u32, end: bool) {
             for source in sources {
                 number += 1;
                 let call = instance.call_key(&[round as u8], user, number);
-                let attempt = Attempt { host, user, source, secure: number % 2 == 0, call };
+                let attempt = Attempt { host: &Host::new(host), user, source, secure: number % 2 == 0, call };
                 if let Ok(identity) = instance.identify(&attempt) {
                     use_call(instance, &identity, &attempt, end);
                 }

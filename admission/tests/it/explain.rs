@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use trunk_admission::explain::{By, Explainer, Explanation, LevelName, Question, Step};
 use trunk_admission::live::Scope;
 use trunk_admission::model::*;
-use trunk_admission::{Fitness, Now, Outcome, Proof, Reason, Verdict};
+use trunk_admission::{Fitness, Host, Now, Outcome, Proof, Reason, Verdict};
 
 use crate::support::{Node, admitted, credential, gateway, rate, table, trunk};
 
@@ -154,7 +154,8 @@ proptest! {
             prop_assert_eq!(node.instance.live().line_view(Scope::Trunk(0), None, mono_ns), before, "asking is free");
 
             let call = format!("call {index}");
-            let attempt = node.attempt("acme.sip.example", source, &call);
+            let host = Host::new(b"acme.sip.example");
+            let attempt = node.attempt(&host, source, &call);
             let happened = match node.instance.identify(&attempt) {
                 Err(refusal) => Some(refusal),
                 Ok(identity) => {

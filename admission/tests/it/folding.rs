@@ -2,7 +2,7 @@
 
 use trunk_admission::model::*;
 use trunk_admission::publish::{Change, Folding, Node as Settings, PublishError, PublishOptions, Publisher};
-use trunk_admission::{Attempt, Now, Proof, Verdict};
+use trunk_admission::{Attempt, Host, Now, Proof, Verdict};
 
 use crate::side::{NEVER_AT_ONCE, Side};
 use crate::support::{rate, table, trunk};
@@ -97,7 +97,8 @@ fn a_rate_that_changes_in_an_overlay_keeps_its_debt() {
             .filter(|n| {
                 let call = side.instance.call_key(format!("{tag}{n}").as_bytes(), b"tag", 1);
                 let source = "10.0.1.9".parse().unwrap();
-                let attempt = Attempt { host: b"t1.sip.example", user: b"", source, secure: false, call };
+                let attempt =
+                    Attempt { host: &Host::new(b"t1.sip.example"), user: b"", source, secure: false, call };
                 let identity = side.instance.identify(&attempt).unwrap();
                 match side.instance.admit(&identity, &attempt, Proof::None, now) {
                     Verdict::Admitted(call) => side.instance.end(call.slot, |_| {}),

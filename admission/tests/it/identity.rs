@@ -1,7 +1,7 @@
 //! Whose call it is and what it must prove: every row of the auth matrix, every way to be found.
 
-use trunk_admission::Reason;
 use trunk_admission::model::{Account, AuthMode, Kind, Limits};
+use trunk_admission::{Host, Reason};
 
 use crate::support::{Node, credential, table, trunk};
 
@@ -99,7 +99,8 @@ fn an_application_is_found_by_its_inbound_user_alone() {
     application.kind = Kind::Application;
     application.inbound_user = Some("479fbd44-3362-45f3-bb80-284f21111be4".into());
     let node = Node::with(&table(vec![application]));
-    let mut attempt = node.attempt("IN.sip.example", OTHER, "call");
+    let host = Host::new(b"IN.sip.example");
+    let mut attempt = node.attempt(&host, OTHER, "call");
     attempt.user = b"479fbd44-3362-45f3-bb80-284f21111be4";
     assert_eq!(node.instance.identify(&attempt).unwrap().trunk.kind(), Kind::Application);
     attempt.user = b"479FBD44-3362-45f3-bb80-284f21111be4";
@@ -133,7 +134,8 @@ fn switches_regions_and_cleartext_refuse_before_any_proof() {
     assert_eq!(of("secure"), Err(Reason::SourceDenied));
     assert_eq!(of("owned"), Err(Reason::Disabled), "its account is off");
     assert_eq!(of("stray"), Err(Reason::Disabled), "its account is not there");
-    let mut attempt = node.attempt("secure.sip.example", OTHER, "call");
+    let host = Host::new(b"secure.sip.example");
+    let mut attempt = node.attempt(&host, OTHER, "call");
     attempt.secure = true;
     assert!(node.instance.identify(&attempt).is_ok());
 }

@@ -1,7 +1,7 @@
 //! CPS and concurrency at three levels: exact, all or nothing, and with their numbers in the refusal.
 
 use trunk_admission::model::{Account, Limits};
-use trunk_admission::{Proof, Reason, Verdict};
+use trunk_admission::{Host, Proof, Reason, Verdict};
 
 use crate::support::{Node, admitted, credential, rate, refused, table, trunk};
 
@@ -109,13 +109,15 @@ fn nothing_is_spent_on_a_call_that_has_not_proved_itself() {
     let mut node = Node::with(&table(vec![one]));
     let now = trunk_admission::Now { mono_ns: SECOND, wall_ms: 1 };
     for n in 0..10 {
-        let attempt = node.attempt(HOST, SOURCE, &n.to_string());
+        let host = Host::new(HOST.as_bytes());
+        let attempt = node.attempt(&host, SOURCE, &n.to_string());
         let identity = node.instance.identify(&attempt).unwrap();
         assert!(matches!(node.instance.admit(&identity, &attempt, Proof::None, now), Verdict::Challenge(_)));
         let refusal = refused(node.instance.admit(&identity, &attempt, Proof::Failed, now));
         assert_eq!(refusal.reason, Reason::BadCredentials);
     }
-    let attempt = node.attempt(HOST, SOURCE, "right");
+    let host = Host::new(HOST.as_bytes());
+    let attempt = node.attempt(&host, SOURCE, "right");
     let identity = node.instance.identify(&attempt).unwrap();
     admitted(node.instance.admit(&identity, &attempt, Proof::Verified, now));
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tempfile::TempDir;
 use trunk_admission::instance::Instance;
 use trunk_admission::publish::{Folding, Node as Settings, PublishOptions, Publisher};
-use trunk_admission::{Attempt, Identity, Now, Proof, Reason, Verdict};
+use trunk_admission::{Attempt, Host, Identity, Now, Proof, Reason, Verdict};
 
 use crate::support::options;
 use crate::world::{ADDRESSES, LIVES, NAMES, USERS};
@@ -37,7 +37,7 @@ impl Side {
     /// Whose call it would be, or why nobody's.
     pub(crate) fn identify(&self, host: &str, source: IpAddr) -> Result<Identity, Reason> {
         let call = self.instance.call_key(b"any", b"tag", 1);
-        let attempt = Attempt { host: host.as_bytes(), user: b"", source, secure: false, call };
+        let attempt = Attempt { host: &Host::new(host.as_bytes()), user: b"", source, secure: false, call };
         self.instance.identify(&attempt).map_err(|refusal| refusal.reason)
     }
 
@@ -70,7 +70,8 @@ impl Side {
         self.calls += 1;
         let call = instance.call_key(&self.calls.to_be_bytes(), b"tag", 1);
         let (host, user, source) = (host.as_bytes(), user.as_bytes(), source.parse().unwrap());
-        let attempt = Attempt { host, user, source, secure: self.calls.is_multiple_of(3), call };
+        let attempt =
+            Attempt { host: &Host::new(host), user, source, secure: self.calls.is_multiple_of(3), call };
         let identity = match instance.identify(&attempt) {
             Ok(identity) => identity,
             Err(refusal) => {

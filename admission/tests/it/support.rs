@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use trunk_admission::instance::{Instance, Options};
 use trunk_admission::model::*;
 use trunk_admission::publish::{PublishOptions, Publisher};
-use trunk_admission::{Attempt, Identity, Now, Proof, Rate, Refusal, Verdict};
+use trunk_admission::{Attempt, Host, Identity, Now, Proof, Rate, Refusal, Verdict};
 
 pub(crate) struct Node {
     pub(crate) dir: TempDir,
@@ -53,9 +53,9 @@ impl Node {
         Node { dir, publisher, instance }
     }
 
-    pub(crate) fn attempt<'a>(&self, host: &'a str, source: &str, call: &str) -> Attempt<'a> {
+    pub(crate) fn attempt<'a>(&self, host: &'a Host, source: &str, call: &str) -> Attempt<'a> {
         Attempt {
-            host: host.as_bytes(),
+            host,
             user: b"",
             source: source.parse::<IpAddr>().unwrap(),
             secure: false,
@@ -64,12 +64,13 @@ impl Node {
     }
 
     pub(crate) fn identify(&self, host: &str, source: &str) -> Result<Identity, Refusal> {
-        self.instance.identify(&self.attempt(host, source, "any"))
+        self.instance.identify(&self.attempt(&Host::new(host.as_bytes()), source, "any"))
     }
 
     /// A whole decision without a password, at this time.
     pub(crate) fn call_at(&mut self, host: &str, source: &str, call: &str, mono_ns: u64) -> Verdict {
-        let attempt = self.attempt(host, source, call);
+        let host = Host::new(host.as_bytes());
+        let attempt = self.attempt(&host, source, call);
         match self.instance.identify(&attempt) {
             Err(refusal) => Verdict::Refused(refusal),
             Ok(identity) => {

@@ -13,7 +13,7 @@ use trunk_admission::instance::Instance;
 use trunk_admission::live::{Live, Scope};
 use trunk_admission::model::Limits;
 use trunk_admission::publish::{PublishOptions, Publisher};
-use trunk_admission::{Attempt, Now, Proof, Reason, SlotRef, Verdict};
+use trunk_admission::{Attempt, Host, Now, Proof, Reason, SlotRef, Verdict};
 
 use crate::harness::{self, Process};
 use crate::scenes::{Level, PROCESSES, Scene, scenes};
@@ -137,7 +137,8 @@ fn all_slots_are_free(scene: &Scene, publisher: &mut Publisher, mut instance: In
     let host = host(scene.trunks);
     for number in 0..=scene.slots {
         let call = instance.call_key(b"free", b"", number);
-        let attempt = Attempt { host: host.as_bytes(), user: b"", source: SOURCE, secure: false, call };
+        let attempt =
+            Attempt { host: &Host::new(host.as_bytes()), user: b"", source: SOURCE, secure: false, call };
         let identity = instance.identify(&attempt).unwrap();
         match instance.admit(&identity, &attempt, Proof::None, Now::read()) {
             Verdict::Admitted(_) if number < scene.slots => {}
@@ -170,8 +171,13 @@ pub(crate) fn worker(arguments: &[String]) {
         }
         let trunk = (random >> 33) as usize % hosts.len();
         let call = instance.call_key(&attempt.to_le_bytes(), &number.to_le_bytes(), 1);
-        let attempt =
-            Attempt { host: hosts[trunk].as_bytes(), user: b"", source: SOURCE, secure: false, call };
+        let attempt = Attempt {
+            host: &Host::new(hosts[trunk].as_bytes()),
+            user: b"",
+            source: SOURCE,
+            secure: false,
+            call,
+        };
         let identity = instance.identify(&attempt).unwrap();
         let now = Now::read();
         match instance.admit(&identity, &attempt, Proof::None, now) {

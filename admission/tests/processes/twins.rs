@@ -10,7 +10,7 @@ use trunk_admission::instance::Instance;
 use trunk_admission::live::Scope;
 use trunk_admission::model::Limits;
 use trunk_admission::publish::{PublishOptions, Publisher};
-use trunk_admission::{Attempt, Now, Proof, Rate, Verdict};
+use trunk_admission::{Attempt, Host, Now, Proof, Rate, Verdict};
 
 use crate::harness::{self, Process};
 use crate::tables::{SOURCE, host, options, table, trunk};
@@ -116,7 +116,13 @@ pub(crate) fn worker(arguments: &[String]) {
     let mut told = Vec::with_capacity(EACH as usize);
     for call in 0..EACH {
         let key = instance.call_key(&call.to_le_bytes(), b"", 1);
-        let attempt = Attempt { host: host.as_bytes(), user: b"", source: SOURCE, secure: false, call: key };
+        let attempt = Attempt {
+            host: &Host::new(host.as_bytes()),
+            user: b"",
+            source: SOURCE,
+            secure: false,
+            call: key,
+        };
         let identity = instance.identify(&attempt).unwrap();
         let now = Now::read();
         meet(&mut instance, number, 2 * call + 2);

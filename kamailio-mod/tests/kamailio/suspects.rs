@@ -50,7 +50,7 @@ fn worker(site: &Site) -> Instance {
 
 fn admit(worker: &mut Instance, call: &[u8]) -> SlotRef {
     let attempt = Attempt {
-        host: DOMAIN.as_bytes(),
+        host: &trunk_admission::Host::new(DOMAIN.as_bytes()),
         user: b"100",
         source: "127.0.0.1".parse().expect("an address"),
         secure: false,

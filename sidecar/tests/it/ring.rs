@@ -7,7 +7,7 @@ use std::path::Path;
 
 use trunk_admission::events::{Answered, BodyOut, EndCause, Ended, EventOut, Initiated, Party, Pushed};
 use trunk_admission::instance::{Instance, Options};
-use trunk_admission::{Admission, Attempt, Kind, Now, Proof, Reason, Verdict};
+use trunk_admission::{Admission, Attempt, Host, Kind, Now, Proof, Reason, Verdict};
 use trunkd::app::Daemon;
 use uuid::Uuid;
 
@@ -261,7 +261,7 @@ pub(crate) fn admit(module: &mut Instance, call: &str) -> Admission {
 /// As [`admit`], for a trunk with this domain.
 pub(crate) fn admit_at(module: &mut Instance, domain: &str, call: &str) -> Admission {
     let attempt = Attempt {
-        host: domain.as_bytes(),
+        host: &Host::new(domain.as_bytes()),
         user: b"alice",
         source: "127.0.0.1".parse().unwrap(),
         secure: false,

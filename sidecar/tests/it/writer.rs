@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use trunk_admission::explain::{Explainer, Question};
 use trunk_admission::live::Scope;
 use trunk_admission::publish::{PublishOptions, Publisher};
-use trunk_admission::{Attempt, Now, Proof, Reason, Verdict};
+use trunk_admission::{Attempt, Host, Now, Proof, Reason, Verdict};
 use trunkd::change::{self, NotApplied, Publishing, Write, Writer};
 use trunkd::clock::SystemClock;
 use trunkd::domain::{Actor, Limits, Trunk};
@@ -145,7 +145,7 @@ fn admit(module: &mut trunk_admission::instance::Instance, trunk: &str, call: u3
     module.refresh();
     let host = format!("{trunk}.sip.example.net");
     let attempt = Attempt {
-        host: host.as_bytes(),
+        host: &Host::new(host.as_bytes()),
         user: b"",
         source: "192.0.2.7".parse().unwrap(),
         secure: true,

@@ -48,23 +48,23 @@ impl ImageWords {
     }
 }
 
-/// The look-up tables, with the words of the records that their buckets name; `None` for those that hold the key itself.
-const TABLES: [(Section, Option<(Section, usize)>); 8] = [
-    (Section::HostIndex, Some((Section::Trunks, TRUNK_WORDS))),
-    (Section::LiveIndex, Some((Section::Trunks, TRUNK_WORDS))),
-    (Section::AccountIndex, Some((Section::Accounts, ACCOUNT_WORDS))),
-    (Section::UserIndex, Some((Section::Users, USER_WORDS))),
-    (Section::CredentialIndex, Some((Section::Credentials, CREDENTIAL_WORDS))),
-    (Section::Index6, Some((Section::Prefixes6, V6_WORDS))),
-    (Section::Set4, None),
-    (Section::Map4, None),
+/// The look-up tables, and whether their buckets name records; the others' hold the key itself.
+const TABLES: [(Section, bool); 8] = [
+    (Section::HostIndex, true),
+    (Section::LiveIndex, true),
+    (Section::AccountIndex, true),
+    (Section::UserIndex, true),
+    (Section::CredentialIndex, true),
+    (Section::Index6, true),
+    (Section::Set4, false),
+    (Section::Map4, false),
 ];
 
 impl Draft<'_> {
     pub(super) fn finish(mut self, settings: &Settings<'_>) -> Result<ImageWords, BuildError> {
-        for (section, records) in TABLES {
+        for (section, is_index) in TABLES {
             let pairs = std::mem::take(&mut self.pairs[section as usize]);
-            let built = index::build(&pairs, records.is_some());
+            let built = index::build(&pairs, is_index);
             let mut doubled = false;
             for (entry, earlier) in built.suspects {
                 doubled |= self.check_double(section, entry, earlier);
@@ -90,7 +90,8 @@ impl Draft<'_> {
     /// Two records of one fingerprint: says so if they have one key.
     fn check_double(&mut self, table: Section, entry: usize, earlier: usize) -> bool {
         let record = |section, words, entry| &self.sections[section as usize][entry * words..][..words];
-        let trunks = |entry| record(Section::Trunks, TRUNK_WORDS, entry);
+        let trunks =
+            |entry: usize| &self.sections[Section::Trunks as usize][entry * LINE_WORDS..][..TRUNK_WORDS];
         let users = |entry| record(Section::Users, USER_WORDS, entry);
         let credentials = |entry| record(Section::Credentials, CREDENTIAL_WORDS, entry);
         let accounts = |entry| record(Section::Accounts, ACCOUNT_WORDS, entry);

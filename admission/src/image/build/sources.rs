@@ -1,6 +1,6 @@
 //! Prefixes: each trunk's own list, and the node's map from prefix to whoever lists it.
 
-use super::super::keys::{MAP4_VALUE_BITS, map4_key, prefix6_hash, prefix6_words, set4_key};
+use super::super::keys::{MAP4_VALUE_BITS, map4_key, near_source, prefix6_hash, prefix6_words, set4_key};
 use super::super::layout::*;
 use super::super::prefix::Prefix;
 use super::draft::Draft;
@@ -89,15 +89,20 @@ impl Listed {
 }
 
 impl Draft<'_> {
-    /// One entry of a trunk's own list.
-    pub(super) fn trunk_prefix(&mut self, live: u32, prefix: Prefix) {
-        match prefix {
-            Prefix::V4(address, length) => {
-                let key = set4_key(u64::from(live & MAX_LIVE_INDEX), address, length);
-                self.bucket(Section::Set4, self.keys.word(key), key);
+    /// A trunk's own list: few IPv4 prefixes are appended to its block, for many the answer is `true` and they are looked up.
+    pub(super) fn trunk_prefixes(&mut self, live: u32, prefixes: &[Prefix], block: &mut Vec<u64>) -> bool {
+        let far = prefixes.iter().filter(|prefix| matches!(prefix, Prefix::V4(..))).count() > NEAR_SOURCES;
+        for &prefix in prefixes {
+            match prefix {
+                Prefix::V4(address, length) if far => {
+                    let key = set4_key(u64::from(live & MAX_LIVE_INDEX), address, length);
+                    self.bucket(Section::Set4, self.keys.word(key), key);
+                }
+                Prefix::V4(address, length) => block.push(near_source(address, length)),
+                Prefix::V6(address, length) => self.prefix6(prefix6_words(address, length, Some(live)), 0),
             }
-            Prefix::V6(address, length) => self.prefix6(prefix6_words(address, length, Some(live)), 0),
         }
+        far
     }
 
     /// One entry of the node's map from prefix to trunk.

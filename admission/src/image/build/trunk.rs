@@ -3,7 +3,7 @@
 use super::super::keys::credential_hash;
 use super::super::layout::*;
 use super::super::prefix::{Lengths, Prefix};
-use super::super::text::{Folded, word_of};
+use super::super::text::{Host, word_of};
 use super::draft::Draft;
 use super::sources::distinct_prefixes;
 use super::{Settings, limit_words};
@@ -25,11 +25,14 @@ impl<'a> Draft<'a> {
             self.problem(format!("trunk {id} has more than {MAX_GATEWAYS} gateways"));
         }
         let mut lengths = Lengths::default();
+        let mut own = Vec::new();
         distinct_prefixes(trunk, |prefix| {
             lengths.insert(prefix);
-            self.trunk_prefix(trunk.live, prefix);
+            own.push(prefix);
             listed(prefix, trunk.live);
         });
+        let mut block = [0; TRUNK_WORDS].to_vec();
+        let far = self.trunk_prefixes(trunk.live, &own, &mut block);
         let allowed = trunk.regions.as_ref().is_none_or(|regions| regions.contains(&settings.region));
         let flags = [
             (F_ENABLED, trunk.enabled),
@@ -38,14 +41,15 @@ impl<'a> Draft<'a> {
             (F_REGION, allowed),
             (F_SOURCES, !trunk.sources.is_empty()),
             (F_CREDENTIALS, !trunk.credentials.is_empty()),
+            (F_FAR_SOURCES, far),
         ];
         let flags = flags.into_iter().filter(|(_, set)| *set).fold(0, |all, (flag, _)| all | flag);
         let flags = flags | (trunk.auth as u64) << F_AUTH_SHIFT;
         let set = self.failover_set(trunk.failover);
-        let (gateways, gateway_sum) = self.gateways(trunk);
+        let (gateways, gateway_sum) = self.gateways(trunk, &mut block);
         let credentials = self.credentials(trunk);
         let (interval, limits) = limit_words(&trunk.limits);
-        let mut record = [0; TRUNK_WORDS];
+        let record = &mut block[..TRUNK_WORDS];
         record[T_FLAGS] = flags | u64::from(set) << 32;
         record[T_LIVE] = halves(trunk.live, trunk.account.unwrap_or(NO_ACCOUNT));
         record[T_INTERVAL] = interval;
@@ -54,7 +58,7 @@ impl<'a> Draft<'a> {
         record[T_LENGTHS..T_LENGTHS + 3].copy_from_slice(&lengths.0);
         record[T_CREDENTIALS] = credentials;
         record[T_GATEWAY_SUM] = gateway_sum;
-        let entry = self.named_record(settings, id, record);
+        let entry = self.named_block(settings, id, block);
         self.live_entry(trunk.live, entry);
         if let Some(user) = &trunk.inbound_user {
             self.user(user, VALUE_LIVE + u64::from(trunk.live));
@@ -63,42 +67,43 @@ impl<'a> Draft<'a> {
 
     /// No trunk has this id any more. Its `live` index may be another trunk's by now.
     pub(super) fn deleted_id(&mut self, settings: &Settings<'_>, id: &str) {
-        let mut record = [0; TRUNK_WORDS];
-        record[T_FLAGS] = F_DELETED;
-        record[T_LIVE] = halves(u32::MAX, NO_ACCOUNT);
-        self.named_record(settings, id, record);
+        self.named_block(settings, id, deleted(u32::MAX));
     }
 
     /// No trunk has this `live` index any more. The trunk that had it may be there with another one.
     pub(super) fn deleted_live(&mut self, live: u32) {
-        let mut record = [0; TRUNK_WORDS];
-        record[T_FLAGS] = F_DELETED;
-        record[T_LIVE] = halves(live, NO_ACCOUNT);
-        let entry = self.entries(Section::Trunks, TRUNK_WORDS);
-        self.section(Section::Trunks).extend(record);
+        let entry = self.block(deleted(live));
         self.live_entry(live, entry);
     }
 
-    /// A record that is found by its host.
-    fn named_record(&mut self, settings: &Settings<'_>, id: &str, mut record: [u64; TRUNK_WORDS]) -> usize {
+    /// A block that is found by its host.
+    fn named_block(&mut self, settings: &Settings<'_>, id: &str, mut block: Vec<u64>) -> usize {
         if id.is_empty() || id.len() > MAX_ID_BYTES || id.bytes().any(|b| b.is_ascii_uppercase()) {
             self.problem(format!("trunk {id:?}: an id is 1 to {MAX_ID_BYTES} lower-case bytes"));
         }
         if id.len() <= NAME_WORDS * WORD {
-            record[T_ID] = halves(IN_RECORD, id.len() as u32);
+            block[T_ID] = halves(IN_RECORD, id.len() as u32);
             let name = id.as_bytes().chunks(WORD).map(word_of);
-            record[T_NAME..].iter_mut().zip(name).for_each(|(word, part)| *word = part);
+            block[T_NAME..TRUNK_WORDS].iter_mut().zip(name).for_each(|(word, part)| *word = part);
         } else {
-            record[T_ID] = self.string(id, "a trunk id");
+            block[T_ID] = self.string(id, "a trunk id");
         }
-        let entry = self.entries(Section::Trunks, TRUNK_WORDS);
-        self.section(Section::Trunks).extend(record);
+        let entry = self.block(block);
         self.host.clear();
         self.host.extend_from_slice(id.as_bytes());
         self.host.push(b'.');
         self.host.extend_from_slice(settings.base_domain.as_bytes());
-        let hash = Folded::new(&self.host).map_or(0, |host| self.keys.host(&host));
+        let hash = self.keys.host(&Host::new(&self.host));
         self.index(Section::HostIndex, hash, entry);
+        entry
+    }
+
+    /// Writes a block, padded to whole lines, and answers the entry that it is found by.
+    fn block(&mut self, block: Vec<u64>) -> usize {
+        let entry = self.entries(Section::Trunks, LINE_WORDS);
+        let trunks = self.section(Section::Trunks);
+        trunks.extend(block);
+        trunks.resize(trunks.len().next_multiple_of(LINE_WORDS), 0);
         entry
     }
 
@@ -117,11 +122,11 @@ impl<'a> Draft<'a> {
         entry
     }
 
-    /// Writes the gateways in order of priority and answers their reference and sum.
-    fn gateways(&mut self, trunk: &'a Trunk) -> (u64, u64) {
+    /// Appends the gateways to the trunk's block, in order of priority, and answers their reference and sum.
+    fn gateways(&mut self, trunk: &'a Trunk, block: &mut Vec<u64>) -> (u64, u64) {
         let mut gateways: Vec<&Gateway> = trunk.gateways.iter().collect();
         gateways.sort_by(|a, b| (a.priority, &a.uri).cmp(&(b.priority, &b.uri)));
-        let first = self.entries(Section::Gateways, GATEWAY_WORDS);
+        let first = block.len();
         let mut sums = Vec::with_capacity(gateways.len());
         for gateway in &gateways {
             if gateway.weight == 0 {
@@ -129,7 +134,7 @@ impl<'a> Draft<'a> {
             }
             let uri = self.shared_string(&gateway.uri, "a gateway URI");
             let numbers = halves(gateway.live, u32::from(gateway.priority) << 16 | u32::from(gateway.weight));
-            self.section(Section::Gateways).extend([uri, numbers]);
+            block.extend([uri, numbers]);
             sums.push(numbers);
         }
         (halves(first as u32, gateways.len() as u32), u64::from(record_sum(0, sums)))
@@ -149,4 +154,12 @@ impl<'a> Draft<'a> {
         }
         halves(first as u32, trunk.credentials.len() as u32)
     }
+}
+
+/// The block of a trunk that is no more, with the `live` index that it is found by.
+fn deleted(live: u32) -> Vec<u64> {
+    let mut block = vec![0; TRUNK_WORDS];
+    block[T_FLAGS] = F_DELETED;
+    block[T_LIVE] = halves(live, NO_ACCOUNT);
+    block
 }
