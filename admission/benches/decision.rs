@@ -32,6 +32,8 @@ const PREFIXES: usize = 10;
 const PROCESSES: usize = 8;
 /// Trunks that one run calls, again and again: what is warm.
 const CALLED: usize = 4_096;
+/// The same with fewer, so that one sees what memory costs and what the decision itself.
+const FEWER: [usize; 2] = [512, 64];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -63,6 +65,12 @@ fn rows(trunks: usize, smaller: Option<Sample>) -> Sample {
             random,
             "p50 400 ns, p99 1,500 ns",
         );
+        for called in FEWER {
+            let sample = Sample::of_runs(|_| {
+                measure(&mut instance, Some(&mut consumer), |n| n % called * 7919 % trunks)
+            });
+            row(format!("the same, {called} of them warm"), sample, "-");
+        }
         let one = Sample::of_runs(|_| measure(&mut instance, Some(&mut consumer), |_| 0));
         row("the same, all calls on one trunk", one, "-");
         let eight = median((0..figures::RUNS).map(|_| together(dir.path(), &mut consumer, trunks)).collect());
