@@ -9,6 +9,7 @@ mod build;
 mod find;
 #[cfg(all(test, not(loom), target_endian = "little"))]
 mod golden;
+mod host;
 mod index;
 mod keys;
 mod layout;
@@ -18,9 +19,10 @@ mod records;
 mod text;
 
 pub use build::{BuildError, ImageWords, build_base};
+pub use host::Host;
 pub use read::{Check, Image};
 pub use records::{GatewayView, Ha1, SourceMatch, TrunkRef};
-pub use text::{Host, Label, Text};
+pub use text::{Label, Text};
 
 pub(crate) use build::{BaseWords, Changes, Owners, Settings, build_overlay, build_whole, distinct_prefixes};
 pub(crate) use find::{Asked, Found};

@@ -5,13 +5,14 @@
 
 use std::net::IpAddr;
 
+use super::host::Host;
 use super::index;
 use super::keys::*;
 use super::layout::*;
 use super::prefix::{Address, Lengths, Prefix};
 use super::read::Image;
 use super::records::{AccountView, Ha1, TrunkRef};
-use super::text::{Host, Stored};
+use super::text::Stored;
 use crate::hash::Space;
 
 /// What a look-up in one image says about a key.

@@ -4,9 +4,10 @@
 
 use std::path::Path;
 
+use super::host::Host;
 use super::layout::*;
 use super::records::{concurrent_of, rate_of};
-use super::text::{Host, Stored, Text};
+use super::text::{Stored, Text};
 use crate::error::OpenError;
 use crate::hash::{CheckSum, Keys};
 use crate::map::{Map, PAGE_WORDS, Words};
@@ -157,7 +158,7 @@ impl Image {
 
     /// Whether this host, in lower case, is the one of all inbound URIs.
     pub(crate) fn is_inbound_host(&self, host: &Host) -> bool {
-        host.is(Stored::new(self.section(Section::Strings), self.header(H_INBOUND_HOST)))
+        Stored::new(self.section(Section::Strings), self.header(H_INBOUND_HOST)).is(host)
     }
 
     /// Whether this host, in lower case, is the bare base domain.

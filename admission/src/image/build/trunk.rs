@@ -1,9 +1,10 @@
 //! A trunk's record with its gateways, credentials and own list of prefixes; and the records that say "gone".
 
+use super::super::host::Host;
 use super::super::keys::credential_hash;
 use super::super::layout::*;
 use super::super::prefix::{Lengths, Prefix};
-use super::super::text::{Host, word_of};
+use super::super::text::word_of;
 use super::draft::Draft;
 use super::sources::distinct_prefixes;
 use super::{Settings, limit_words};
