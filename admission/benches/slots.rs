@@ -48,7 +48,7 @@ fn with_calls_up(instance: &mut Instance, calls: u32) -> Sample {
         user: b"15550001111",
         source: source(0, 3).into(),
         secure: false,
-        call: instance.call_key(&number.to_le_bytes(), b"fromtag", kind),
+        call: instance.call_key_to(&named, &number.to_le_bytes(), b"fromtag", kind),
     };
     let first = attempt(instance, 0, 0);
     let identity = instance.identify(&first).expect("known trunk");

@@ -42,7 +42,7 @@ pub enum Proof {
     Failed,
 }
 
-/// Whose call it is.
+/// Whose call it is: for as long as the table stays that it was found in, so until the next [`crate::instance::Instance::refresh`].
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
     /// The trunk's record.

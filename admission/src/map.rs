@@ -177,6 +177,12 @@ impl Drop for Map {
 pub(crate) struct Words<'a>(&'a [AtomicU64]);
 
 impl<'a> Words<'a> {
+    /// Words of a test's own.
+    #[cfg(test)]
+    pub(crate) fn new(words: &'a [AtomicU64]) -> Words<'a> {
+        Words(words)
+    }
+
     /// How many there are.
     pub(crate) fn len(self) -> usize {
         self.0.len()

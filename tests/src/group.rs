@@ -1,7 +1,8 @@
 //! The processes of a group: one child of ours and all that it started.
 //!
 //! It must never count what has ended: a process stays in the table until its parent has taken note of it, and one whose parent was killed
-//! waits there for the machine's first process, which may take seconds. It runs no more, and its files and sockets are closed.
+//! waits there for the machine's first process, which may take seconds. It runs no more, and its files and sockets are closed (where it had one
+//! thread, as Kamailio's processes have).
 
 use std::fs;
 
@@ -19,8 +20,8 @@ pub fn running(leader: Pid) -> Result<Vec<Pid>> {
             continue;
         };
         // One that ends between the two looks runs no more.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        if runs_in(&stat, leader) {
+        let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { continue };
+        if runs_in(&String::from_utf8_lossy(&stat), leader) {
             found.push(Pid::from_raw(pid));
         }
     }

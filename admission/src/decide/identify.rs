@@ -28,8 +28,9 @@ pub(crate) fn identify(
     };
     // What is needed next is on its way while the caller's address is looked up.
     live.prefetch_line(Scope::Trunk(trunk.live()));
-    let gateway = tables.image(in_overlay).prefetch_gateway_uri(&trunk);
-    live.prefetch_health(gateway);
+    if let Some(gateway) = tables.image(in_overlay).prefetch_gateway(&trunk) {
+        live.prefetch_health(gateway);
+    }
     let account = trunk.account().and_then(|live| tables.account(live));
     let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
     let refuse = |reason| Err(Refusal::new(reason, Some(identity)));

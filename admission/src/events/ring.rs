@@ -160,11 +160,16 @@ impl Filling<'_> {
     pub(crate) fn words<const N: usize>(&mut self, values: [u64; N]) {
         let Some(cell) = self.cell.get(self.used..).and_then(|left| left.first_chunk::<N>()) else { return };
         for (word, value) in cell.iter().zip(values) {
-            word.store(value, Ordering::Relaxed);
-            self.sum.add(value);
-            crash::point("ring.word");
+            self.put(word, value);
         }
         self.used += N;
+    }
+
+    #[inline]
+    fn put(&mut self, word: &AtomicU64, value: u64) {
+        word.store(value, Ordering::Relaxed);
+        self.sum.add(value);
+        crash::point("ring.word");
     }
 
     /// Appends a string: its length in bytes, then the bytes in whole words, the last one padded with zeros; nothing of it
@@ -175,20 +180,12 @@ impl Filling<'_> {
         let count = 1 + whole.len() + usize::from(!rest.is_empty());
         let Some(cell) = self.cell.get(self.used..).and_then(|left| left.get(..count)) else { return };
         let (length, words) = cell.split_at(1);
-        length[0].store(text.len() as u64, Ordering::Relaxed);
-        self.sum.add(text.len() as u64);
-        crash::point("ring.word");
+        self.put(&length[0], text.len() as u64);
         for (word, chunk) in words.iter().zip(whole) {
-            let value = u64::from_le_bytes(*chunk);
-            word.store(value, Ordering::Relaxed);
-            self.sum.add(value);
-            crash::point("ring.word");
+            self.put(word, u64::from_le_bytes(*chunk));
         }
         if let Some(last) = words.get(whole.len()) {
-            let value = word_of(rest);
-            last.store(value, Ordering::Relaxed);
-            self.sum.add(value);
-            crash::point("ring.word");
+            self.put(last, word_of(rest));
         }
         self.used += count;
     }

@@ -57,19 +57,19 @@ impl Image {
     #[inline]
     pub(crate) fn trunk_by_host(&self, host: &Host) -> Found<u32> {
         let suffix = &self.trunk_suffix;
-        let Some(label) = host.len().checked_sub(suffix.len()) else { return Found::Nothing };
-        if suffix.is_empty() || !host.ends_with(suffix.words().iter().copied(), label) {
+        let Some(id_length) = host.len().checked_sub(suffix.len()) else { return Found::Nothing };
+        if suffix.is_empty() || !host.ends_with(suffix.words(), id_length) {
             return Found::Nothing;
         }
         index::candidates(self.section(Section::HostIndex), self.keys.host(host))
             .find(|&entry| {
                 let trunks = self.section(Section::Trunks);
                 let id = trunks.at(entry * LINE_WORDS + T_ID);
-                if low(id) as usize != label {
+                if low(id) as usize != id_length {
                     return false;
                 }
                 if high(id) == IN_RECORD {
-                    host.begins_with(trunks.range(entry * LINE_WORDS + T_NAME, NAME_WORDS), label)
+                    host.begins_with(trunks.range(entry * LINE_WORDS + T_NAME, NAME_WORDS), id_length)
                 } else {
                     Stored::new(self.section(Section::Strings), id).begins(host)
                 }

@@ -9,14 +9,14 @@ use crate::map::{WORD, Words};
 
 /// A host name as it is looked up: in lower case (RFC 3261 section 19.1.4), on the stack, padded with zeros. One that is longer than
 /// any string of an image is nobody's, and so is the empty one that stands for it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Host {
     words: [u64; HOST_WORDS],
     length: usize,
 }
 
-/// Room for the longest string, and a whole word of zeros after it.
-const HOST_WORDS: usize = (MAX_TEXT + 1) / WORD + 1;
+/// Room for the longest string and a zero after it.
+const HOST_WORDS: usize = (MAX_TEXT + 1).div_ceil(WORD);
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,8 +70,8 @@ impl Host {
 
     /// Whether its end, from that byte on, is these words, padded with zeros.
     #[inline]
-    pub(super) fn ends_with(&self, words: impl Iterator<Item = u64>, from: usize) -> bool {
-        words.enumerate().all(|(index, word)| self.word_at(from + index * WORD) == word)
+    pub(super) fn ends_with(&self, words: &[u64], from: usize) -> bool {
+        words.iter().enumerate().all(|(index, word)| self.word_at(from + index * WORD) == *word)
     }
 
     /// Whether its first `length` bytes are these words, padded with zeros.
@@ -101,6 +101,7 @@ const fn lower_case(word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::AtomicU64;
 
     #[test]
     fn a_host_is_in_lower_case_and_nothing_else_of_it_changes() {
@@ -113,20 +114,51 @@ mod tests {
         }
     }
 
+    fn name(length: usize) -> Vec<u8> {
+        (0..length).map(|n| b'a' + (n % 23) as u8).collect()
+    }
+
     #[test]
-    fn a_host_ends_where_it_ends() {
-        for length in 0..=MAX_TEXT {
-            let name: Vec<u8> = (0..length).map(|n| b'a' + (n % 23) as u8).collect();
+    fn a_host_ends_with_its_end_and_with_nothing_like_it() {
+        for length in (0..48).chain([MAX_TEXT - 1, MAX_TEXT]) {
+            let name = name(length);
             let host = Host::new(&name);
             assert_eq!((host.len(), host.is_empty()), (length, length == 0));
             for from in 0..=length {
-                let end = Host::new(&name[from..]);
-                assert!(host.ends_with(end.words().iter().copied(), from), "{length} from {from}");
-                let longer = Host::new(&[&name[from..], b"x"].concat());
-                assert!(!host.ends_with(longer.words().iter().copied(), from), "{length} from {from}");
+                assert!(host.ends_with(Host::new(&name[from..]).words(), from), "{length} from {from}");
+                for other in from..length {
+                    let mut end = name[from..].to_vec();
+                    end[other - from] ^= 1;
+                    let end = Host::new(&end);
+                    assert!(!host.ends_with(end.words(), from), "{length} from {from}: {other} is another");
+                }
             }
         }
         assert!(Host::new(&[b'a'; MAX_TEXT + 1]).is_empty(), "longer than any name of ours");
         assert_eq!(format!("{:?}", Host::new(b"A.b\"")), "\"a.b\\\"\"");
+    }
+
+    #[test]
+    fn a_host_begins_with_its_beginning_and_with_nothing_like_it() {
+        let name = name(80);
+        let host = Host::new(&name);
+        for length in 0..=name.len() {
+            let words = |beginning: &[u8]| -> Vec<AtomicU64> {
+                beginning.chunks(WORD).map(|chunk| AtomicU64::new(word_of(chunk))).collect()
+            };
+            let right = words(&name[..length]);
+            assert!(host.begins_with(Words::new(&right), length), "{length}");
+            for other in 0..length {
+                let mut wrong = name[..length].to_vec();
+                wrong[other] ^= 1;
+                assert!(
+                    !host.begins_with(Words::new(&words(&wrong)), length),
+                    "{length}: {other} is another"
+                );
+            }
+            if let Some((_, cut)) = right.split_last() {
+                assert!(!host.begins_with(Words::new(cut), length), "{length}: cut short");
+            }
+        }
     }
 }

@@ -15,15 +15,16 @@ pub(super) fn set4_key(live: u64, address: u32, length: u8) -> u64 {
     1 << 62 | live << 38 | u64::from(address) << 6 | u64::from(length)
 }
 
-/// An IPv4 prefix that stands behind its trunk's record.
+/// An IPv4 prefix that stands behind its trunk's record: its address, and the bits of a host. So a word that is 0, as whatever was
+/// lost reads, holds no address that anybody has.
 pub(super) fn near_source(address: u32, length: u8) -> u64 {
-    halves(address, u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0))
+    halves(address, u32::MAX.checked_shr(length.into()).unwrap_or(0))
 }
 
 /// Whether that prefix, host bits cleared when it was written, holds an address.
 #[inline]
 pub(super) fn holds(near: u64, address: u32) -> bool {
-    address & low(near) == high(near)
+    (address ^ high(near)) & !low(near) == 0
 }
 
 /// Key of an IPv4 prefix of the node's map.
@@ -44,4 +45,25 @@ pub(super) fn prefix6_hash(keys: Keys, words: [u64; 3]) -> u64 {
 
 pub(super) fn credential_hash(keys: Keys, live: u32, username: &[u8]) -> u64 {
     keys.credential(live, username)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::prefix::Prefix;
+
+    #[test]
+    fn a_near_prefix_holds_what_its_bits_say_and_a_lost_one_nothing() {
+        let address = 0xc0a8_5a5a;
+        for length in 0..=32 {
+            let Prefix::V4(network, _) = Prefix::v4(address, length) else { continue };
+            let near = near_source(network, length);
+            assert!(holds(near, address), "/{length}");
+            for bit in 0..32 {
+                let inside = bit < 32 - u32::from(length);
+                assert_eq!(holds(near, address ^ 1 << bit), inside, "/{length} bit {bit}");
+                assert!(!holds(0, 1 << bit));
+            }
+        }
+    }
 }

@@ -11,6 +11,7 @@ pub(super) const IMAGE_LAYOUT: u64 = LAYOUT_VERSION << 32
         + SECTIONS * 37
         + TRUNK_WORDS * 41
         + NEAR_SOURCES * 71
+        + LINE_WORDS * 73
         + ACCOUNT_WORDS * 43
         + CREDENTIAL_WORDS * 47
         + GATEWAY_WORDS * 53
@@ -88,7 +89,7 @@ pub(super) const SECTIONS: usize = 15;
 pub(super) const LINE_WORDS: usize = 8;
 /// A trunk record.
 pub(super) const TRUNK_WORDS: usize = 16;
-/// Most IPv4 prefixes that stand behind their trunk's record: network in the high half, mask in the low half.
+/// Most IPv4 prefixes that stand behind their trunk's record: address in the high half, the bits of a host in the low half.
 pub(super) const NEAR_SOURCES: usize = 16;
 /// The id: offset in the strings in the high half, length in bytes in the low half. A short one stands in the record
 /// itself, where it costs no look elsewhere, and its offset is [`IN_RECORD`].

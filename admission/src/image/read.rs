@@ -36,8 +36,9 @@ pub struct Image {
     map: Map,
     pub(super) keys: Keys,
     sections: [(usize, usize); SECTIONS],
-    /// Copied once: every look-up compares with it. The base domain, and the end of its trunks' domains: a dot, and it.
+    /// The base domain, copied once.
     base_domain: Host,
+    /// What each trunk's domain ends with: a dot and the base domain. Every look-up compares with it.
     pub(super) trunk_suffix: Host,
 }
 
@@ -163,6 +164,6 @@ impl Image {
 
     /// Whether this host, in lower case, is the bare base domain.
     pub(crate) fn is_base_domain(&self, host: &Host) -> bool {
-        self.base_domain.words() == host.words() && self.base_domain.len() == host.len()
+        self.base_domain == *host
     }
 }

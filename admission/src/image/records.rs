@@ -1,6 +1,7 @@
-//! What look-ups answer: small values copied out of an image, valid as long as the caller keeps them.
+//! What look-ups answer: small values copied out of an image, and places in it.
 //!
-//! Nothing here refers to the mapping, so a caller may go on with its answer while a newer image is mapped.
+//! Nothing here borrows the mapping. What is a place (names, addresses, gateways, URIs, failover codes) must be asked for in the image
+//! that gave it, before a newer one is mapped; after that it may name anything, and must still harm nobody.
 
 use super::layout::*;
 use super::prefix::Lengths;
@@ -230,12 +231,12 @@ impl Image {
         self.text(account.record[0])
     }
 
-    /// Asks for the first gateway's URI, which will be read soon; answers the index of its health word.
+    /// Asks for the URI of the trunk's first gateway, which most calls take; answers the index of its health word.
     #[inline]
-    pub(crate) fn prefetch_gateway_uri(&self, trunk: &TrunkRef) -> u32 {
-        let [uri, numbers] = self.section(Section::Trunks).array(trunk.gateways_at());
-        self.section(Section::Strings).prefetch(high(uri) as usize);
-        high(numbers)
+    pub(crate) fn prefetch_gateway(&self, trunk: &TrunkRef) -> Option<u32> {
+        let first = self.gateways(trunk).next()?;
+        self.section(Section::Strings).prefetch(high(first.uri) as usize);
+        Some(first.live)
     }
 
     /// The trunk's gateways in order of priority.

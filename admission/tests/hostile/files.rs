@@ -214,8 +214,9 @@ fn use_instance(instance: &mut Instance, round: u32, end: bool) {
         for user in [&b"app-0"[..], b"", &long] {
             for source in sources {
                 number += 1;
-                let call = instance.call_key(&[round as u8], user, number);
-                let attempt = Attempt { host: &Host::new(host), user, source, secure: number % 2 == 0, call };
+                let host = &Host::new(host);
+                let call = instance.call_key_to(host, &[round as u8], user, number);
+                let attempt = Attempt { host, user, source, secure: number % 2 == 0, call };
                 if let Ok(identity) = instance.identify(&attempt) {
                     use_call(instance, &identity, &attempt, end);
                 }
@@ -301,6 +302,9 @@ fn table() -> Table {
         sources: ["203.0.113.0/24", "10.0.0.0/8", "0.0.0.0/0", "2001:db8::/32", "::/0", "2001:db8::7/128"]
             .iter()
             .skip(live as usize)
+            .map(|net| net.to_string())
+            // More than stand behind the record, in the base and in the overlay.
+            .chain((0..if live == 1 { 0 } else { 17 }).map(|net| format!("10.9.{net}.0/24")))
             .map(|net| net.parse().expect("a network"))
             .collect(),
         credentials: ["user", "other"].map(credential).to_vec(),

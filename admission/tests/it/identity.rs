@@ -1,7 +1,7 @@
 //! Whose call it is and what it must prove: every row of the auth matrix, every way to be found.
 
 use trunk_admission::model::{Account, AuthMode, Kind, Limits};
-use trunk_admission::{Host, Reason};
+use trunk_admission::{Host, Reason, Verdict};
 
 use crate::support::{Node, credential, table, trunk};
 
@@ -151,4 +151,63 @@ fn credentials_belong_to_one_trunk() {
     assert_eq!((ha1.md5, ha1.sha256), ([1; 16], [2; 32]));
     assert!(node.instance.credential(&of("one.sip.example"), b"Alice").is_none());
     assert!(node.instance.credential(&of("two.sip.example"), b"alice").is_none());
+}
+
+#[test]
+fn a_calls_key_is_the_same_wherever_the_call_goes() {
+    let node = Node::with(&table(vec![trunk("acme", 0, "0.0.0.0/0")]));
+    let key = node.instance.call_key(b"call", b"tag", 7);
+    for host in [&b""[..], b"acme.sip.example", b"other.sip.example", b"elsewhere", &[b'a'; 300]] {
+        assert_eq!(node.instance.call_key_to(&Host::new(host), b"call", b"tag", 7), key);
+    }
+}
+
+#[test]
+fn ids_of_every_length_are_told_from_what_is_like_them() {
+    let lengths = [1, 7, 8, 9, 15, 16, 17, 39, 40, 41, 48, 62, 63];
+    let id = |length: usize| -> String { ('a'..='z').cycle().take(length).collect() };
+    let trunks = lengths.iter().zip(0..).map(|(&length, live)| trunk(&id(length), live, "0.0.0.0/0"));
+    let node = Node::with(&table(trunks.collect()));
+    for (&length, live) in lengths.iter().zip(0..) {
+        let id = id(length);
+        let found = node.identify(&format!("{}.SIP.example", id.to_uppercase()), OTHER).unwrap();
+        assert_eq!((found.trunk.live(), node.instance.names(&found).trunk.as_str()), (live, id.as_str()));
+        for byte in 0..length {
+            let mut other = id.clone().into_bytes();
+            other[byte] = b'-';
+            let host = format!("{}.sip.example", String::from_utf8(other).unwrap());
+            assert_eq!(outcome(&node, &host, OTHER), Err(Reason::UnknownDestination), "{host}");
+        }
+    }
+}
+
+#[test]
+fn few_addresses_and_many_are_listed_alike() {
+    for count in [0, 1, 2, 15, 16, 17, 18, 40] {
+        for (twice, with_v6) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut one = trunk("acme", 0, "203.0.113.7/32");
+            one.auth = AuthMode::Ip;
+            let mut sources: Vec<String> = (0..count).map(|n| format!("10.0.{n}.0/24")).collect();
+            sources.extend(sources.first().cloned().filter(|_| twice));
+            sources.extend(with_v6.then(|| "2001:db8::/32".to_owned()));
+            one.sources = sources.iter().map(|net| net.parse().unwrap()).collect();
+            let mut node = Node::with(&table(vec![one.clone()]));
+            let what = format!("{count} addresses, one twice: {twice}, IPv6 too: {with_v6}");
+            let nobody = if one.sources.is_empty() { Reason::NoAuthConfigured } else { Reason::SourceDenied };
+            for n in 0..count + 2 {
+                let wanted = if n < count { Ok(false) } else { Err(nobody) };
+                assert_eq!(outcome(&node, "acme.sip.example", &format!("10.0.{n}.9")), wanted, "{what}: {n}");
+            }
+            let wanted = if with_v6 { Ok(false) } else { Err(nobody) };
+            assert_eq!(outcome(&node, "acme.sip.example", "2001:db8::1"), wanted, "{what}");
+            assert_eq!(outcome(&node, "acme.sip.example", "0.0.0.0"), Err(nobody), "{what}");
+            if count > 0 {
+                let admitted = node.call_at("acme.sip.example", "10.0.0.1", "call", 1_000_000_000);
+                let Verdict::Admitted(admission) = admitted else { panic!("{what}: {admitted:?}") };
+                let identity = node.identify("acme.sip.example", "10.0.0.1").unwrap();
+                let target = node.instance.route(&identity, admission.slot).unwrap();
+                assert_eq!(target.uri(), one.gateways[0].uri.as_bytes(), "{what}");
+            }
+        }
+    }
 }

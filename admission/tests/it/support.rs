@@ -59,7 +59,7 @@ impl Node {
             user: b"",
             source: source.parse::<IpAddr>().unwrap(),
             secure: false,
-            call: self.instance.call_key(call.as_bytes(), b"tag", 1),
+            call: self.instance.call_key_to(host, call.as_bytes(), b"tag", 1),
         }
     }
 

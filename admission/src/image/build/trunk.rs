@@ -32,7 +32,7 @@ impl<'a> Draft<'a> {
             own.push(prefix);
             listed(prefix, trunk.live);
         });
-        let mut block = [0; TRUNK_WORDS].to_vec();
+        let mut block = vec![0; TRUNK_WORDS];
         let far = self.trunk_prefixes(trunk.live, &own, &mut block);
         let allowed = trunk.regions.as_ref().is_none_or(|regions| regions.contains(&settings.region));
         let flags = [
