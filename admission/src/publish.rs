@@ -111,6 +111,9 @@ struct Catalog {
     revision: u64,
 }
 
+/// The greatest number that counting can have come to; a greater one is damage.
+const LAST_COUNTED: u32 = u32::MAX / 2;
+
 impl Publisher {
     /// Opens `dir`, making it and the control file when there are none, and takes the right to publish.
     /// Removes images that are not in force.
@@ -134,8 +137,9 @@ impl Publisher {
         crash::point("publish.swept");
         // For the debts of the first publish. What cannot be opened has none that could be known.
         let tables = Tables::open(dir, pair, Check::BetweenCalls, None).ok();
-        // Numbers go on from a pair that names something; one that names nothing may be any number.
-        let last = if tables.is_some() { pair.generation() } else { 0 };
+        // Numbers go on, even if what the pair names cannot be read (it is gone, or of another build): a worker that has it mapped would
+        // not notice another table of the same number.
+        let last = Some(pair.generation()).filter(|&last| last <= LAST_COUNTED).unwrap_or(0);
         let folding = Folding::default();
         Ok(Publisher { files, control, folding, kept, last, tables, catalog: None, capped: false })
     }

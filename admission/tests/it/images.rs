@@ -102,6 +102,34 @@ fn a_publisher_that_starts_again_goes_on_counting_and_sweeps_what_has_no_name() 
 }
 
 #[test]
+fn a_publisher_that_cannot_read_what_is_in_force_gives_its_number_to_nothing_else() {
+    type Spoil = fn(&std::path::Path);
+    let of_another_layout: Spoil = |path| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[12] -= 1;
+        // A file of its own: the worker goes on with the one that it has mapped.
+        fs::remove_file(path).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    let gone: Spoil = |path| fs::remove_file(path).unwrap();
+    for (what, spoil) in [("of another layout", of_another_layout), ("gone", gone)] {
+        let node = Node::with(&table(vec![trunk("acme", 0, "0.0.0.0/0")]));
+        let Node { dir, publisher, mut instance } = node;
+        drop(publisher);
+        spoil(&dir.path().join("table-1"));
+        let mut publisher = Publisher::open(dir.path(), PublishOptions::default()).unwrap();
+        let published = publisher.publish(&table(vec![]), Some(instance.live())).unwrap();
+        assert_eq!(published.generation, 2, "{what}");
+        assert!(
+            matches!(instance.refresh(), Freshness::Newer),
+            "{what}: the worker sees that there is a newer one"
+        );
+        let node = Node { dir, publisher, instance };
+        assert!(node.identify("acme.sip.example", SOURCE).is_err(), "{what}");
+    }
+}
+
+#[test]
 fn a_table_that_no_image_can_hold_is_refused_with_all_its_faults() {
     let mut node = Node::with(&table(vec![trunk("acme", 0, "0.0.0.0/0")]));
     let mut upper = trunk("Upper", 1, "0.0.0.0/0");
