@@ -131,8 +131,7 @@ impl Ground {
         };
         let to = |trunk: Trunk, gateway: &Gateway| trunk.gateway(&gateway.uri(), 1);
         let trunks = [
-            // Room for a stream of calls that waits out one start of Kamailio after another.
-            to(listed(Sort::Answered).limits(10_000, "1000"), &answering),
+            to(listed(Sort::Answered), &answering),
             to(locked(Sort::Password), &answering),
             to(locked(Sort::WrongPassword), &answering),
             to(self.trunk(&id(Sort::Refused)).source("192.0.2.1"), &answering),
