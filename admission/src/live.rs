@@ -16,7 +16,9 @@ pub(crate) mod process;
 mod recount;
 pub(crate) mod slots;
 mod sweep;
+mod tag;
 mod trust;
+mod window;
 
 use std::fs;
 use std::io::Read;

@@ -6,109 +6,20 @@
 //! looks at the tag again. Nobody waits for anybody: the only loop that watches another process is bounded.
 
 use super::layout::{B_KEY, BODY_WORDS};
+use super::tag::Tag;
+pub use super::tag::{SlotRef, SlotState};
+pub(crate) use super::window::WINDOW;
+use super::window::{self, Sight};
 use crate::crash;
 use crate::map;
 use crate::sync::{AtomicU64, Ordering, Site, at, fence_at, spin_loop, swap, twin_fence};
 
-/// Tags in a window: one cache line.
-pub(crate) const WINDOW: usize = if cfg!(loom) { 2 } else { 8 };
 /// How often a claimer looks whether the other one has stepped back. Loom explores the rest.
 const PATIENCE: usize = if cfg!(loom) { 1 } else { 200 };
 
 /// A call's key: 128 bits of keyed hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallKey(pub(crate) [u64; 2]);
-
-/// A slot in one use of it. Survives its slot: what refers to an earlier use matches nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SlotRef {
-    pub(crate) index: u32,
-    pub(crate) used: u32,
-}
-
-impl SlotRef {
-    /// Where it stands among all slots.
-    pub fn index(self) -> u32 {
-        self.index
-    }
-
-    /// As one word, never 0: fits a pointer that a callback carries.
-    pub fn to_raw(self) -> u64 {
-        (u64::from(self.used) << 32 | u64::from(self.index)) + 1
-    }
-
-    /// The inverse of [`SlotRef::to_raw`].
-    pub fn from_raw(raw: u64) -> Option<SlotRef> {
-        let raw = raw.checked_sub(1)?;
-        Some(SlotRef { index: raw as u32, used: (raw >> 32) as u32 & USED_MASK })
-    }
-}
-
-/// Where a slot stands in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum SlotState {
-    /// Nobody's.
-    Free = 0,
-    /// A worker is judging the call.
-    Taking = 1,
-    /// Admitted, not answered yet.
-    Ringing = 2,
-    /// Answered.
-    Answered = 3,
-    /// A worker writes the call's ending.
-    Ending = 4,
-    /// The daemon writes the ending of a call that lost its dialog.
-    Reclaiming = 5,
-    /// Whoever judged the call never came to an end with it. Left alone until the next start of Kamailio: nobody can know
-    /// that it will not go on.
-    Lost = 6,
-}
-
-const USED_MASK: u32 = 0x00ff_ffff;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tag(pub(super) u64);
-
-impl Tag {
-    fn new(fingerprint: u32, used: u32, state: SlotState) -> Tag {
-        Tag(u64::from(fingerprint) << 32 | u64::from(used & USED_MASK) << 8 | state as u64)
-    }
-
-    fn fingerprint(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    pub(super) fn used(self) -> u32 {
-        (self.0 >> 8) as u32 & USED_MASK
-    }
-
-    /// `None` for a state nobody writes: such a slot is left alone.
-    pub(super) fn state(self) -> Option<SlotState> {
-        Some(match self.0 as u8 {
-            0 => SlotState::Free,
-            1 => SlotState::Taking,
-            2 => SlotState::Ringing,
-            3 => SlotState::Answered,
-            4 => SlotState::Ending,
-            5 => SlotState::Reclaiming,
-            6 => SlotState::Lost,
-            _ => return None,
-        })
-    }
-
-    pub(super) fn with(self, state: SlotState) -> Tag {
-        Tag(self.0 & !0xff | state as u64)
-    }
-
-    fn is_free(self) -> bool {
-        self.0 as u8 == SlotState::Free as u8
-    }
-
-    fn carries_call(self) -> bool {
-        matches!(self.state(), Some(SlotState::Ringing | SlotState::Answered))
-    }
-}
 
 /// What claiming came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,44 +65,24 @@ impl<'a> Slots<'a> {
         self.windows(key).into_iter().for_each(|window| map::prefetch_to_write(self.tags.get(window)));
     }
 
-    /// Which tags of a call's two windows have its fingerprint, and which are free: found without a branch for each.
+    /// Which tags of a call's two windows have its fingerprint, and which are free.
     #[inline]
     fn sight(self, key: CallKey) -> Sight {
-        let (windows, fingerprint) = (self.windows(key), Slots::fingerprint(key));
-        let [first, second] = windows.map(|window| self.window_sight(window, fingerprint));
+        self.sight_in(self.windows(key), key)
+    }
+
+    #[inline]
+    fn sight_in(self, windows: [usize; 2], key: CallKey) -> Sight {
+        let first = self.window_sight(windows[0], key);
         // Two windows that are one are looked at once.
-        let second = if windows[0] == windows[1] { (0, 0) } else { second };
+        let second = if windows[0] == windows[1] { (0, 0) } else { self.window_sight(windows[1], key) };
         Sight { windows, alike: first.0 | second.0 << WINDOW, free: first.1 | second.1 << WINDOW }
     }
 
-    /// How many tags of a call's windows have its fingerprint.
     #[inline]
-    fn count_alike(self, key: CallKey) -> u32 {
-        let (windows, fingerprint) = (self.windows(key), Slots::fingerprint(key));
-        let distinct = if windows[0] == windows[1] { &windows[..1] } else { &windows[..] };
-        distinct
-            .iter()
-            .map(|&window| {
-                let tags = self.tags.get(window..).and_then(|tags| tags.first_chunk::<WINDOW>());
-                tags.map_or(0, |tags| {
-                    let alike =
-                        |cell: &AtomicU64| Tag(cell.load(Ordering::SeqCst)).fingerprint() == fingerprint;
-                    tags.iter().map(|cell| u32::from(alike(cell))).sum()
-                })
-            })
-            .sum()
-    }
-
-    #[inline]
-    fn window_sight(self, window: usize, fingerprint: u32) -> (u32, u32) {
-        let Some(tags) = self.tags.get(window..).and_then(|tags| tags.first_chunk::<WINDOW>()) else {
-            return (0, 0);
-        };
-        // Copied first: what is atomic cannot be compared several at a time.
-        let tags = core::array::from_fn(|bit| Tag(tags[bit].load(Ordering::SeqCst)));
-        let is_alike = |tag: Tag| tag.fingerprint() == fingerprint;
-        let any_alike = tags.iter().fold(false, |any, &tag| any | is_alike(tag));
-        (if any_alike { mask(&tags, is_alike) } else { 0 }, mask(&tags, Tag::is_free))
+    fn window_sight(self, from: usize, key: CallKey) -> (u32, u32) {
+        let tags = self.tags.get(from..).and_then(|tags| tags.first_chunk::<WINDOW>());
+        tags.map_or((0, 0), |tags| window::sight(tags, Slots::fingerprint(key)))
     }
 
     #[inline]
@@ -218,8 +109,7 @@ impl<'a> Slots<'a> {
     /// Asks for the body that a call will have if nobody else takes it first.
     #[inline]
     pub(crate) fn prefetch_body(self, look: &Look) {
-        let [free, _] = look.sight.free_places();
-        if let Some(index) = look.sight.places(free).next() {
+        if let Some(index) = look.place {
             let body = index * BODY_WORDS;
             (0..BODY_WORDS).step_by(8).for_each(|word| map::prefetch_to_write(self.bodies.get(body + word)));
         }
@@ -260,7 +150,9 @@ impl<'a> Slots<'a> {
             Elsewhere::Taking(_) => Some(Claim::InFlight),
             Elsewhere::Nowhere => None,
         };
-        Look { key, sight, known }
+        let [free, other] = sight.free_places();
+        let place = sight.places(if free == 0 { other } else { free }).next();
+        Look { key, sight, place, known }
     }
 
     /// Claims a free slot for a call that nobody else has.
@@ -271,25 +163,26 @@ impl<'a> Slots<'a> {
     /// Claims a slot for a call that was looked for before.
     #[inline]
     pub(crate) fn claim_seen(self, look: Look) -> Claim {
-        let Look { key, sight, known } = look;
+        let Look { key, sight, place, known } = look;
         if let Some(known) = known {
             return known;
         }
-        let mut places = sight.free_places().into_iter().flat_map(|free| sight.places(free));
-        let Some(index) = places.find(|&index| self.try_claim(index, key)) else {
+        let first = place.and_then(|index| self.try_claim(index, key));
+        let Some(own) = first.or_else(|| self.claim_any(sight, key)) else {
             return self.look(key).known.unwrap_or(Claim::Full);
         };
         // Each twin stores its tag, then looks; so at least one sees the other. And whoever reads a word of the new body,
         // which is written below, then sees that the tag has moved on.
         twin_fence();
         crash::point("slot.claimed");
-        let own = SlotRef { index: index as u32, used: self.tag(index).used() };
+        let index = own.index as usize;
         for attempt in 0..=PATIENCE {
+            let sight = self.sight_in(sight.windows, key);
             // Nearly always its own tag is the only one that is like it.
-            if self.count_alike(key) == 1 {
+            if sight.alike.is_power_of_two() {
                 return Claim::Claimed(own);
             }
-            match self.elsewhere(key, self.sight(key), Some(index)) {
+            match self.elsewhere(key, sight, Some(index)) {
                 Elsewhere::Nowhere => return Claim::Claimed(own),
                 Elsewhere::Admitted(slot) => {
                     self.abandon(own);
@@ -304,14 +197,23 @@ impl<'a> Slots<'a> {
         Claim::InFlight
     }
 
-    fn try_claim(self, index: usize, key: CallKey) -> bool {
-        let Some(cell) = self.tags.get(index) else { return false };
+    /// Claims whichever of the free places is free still.
+    #[cold]
+    fn claim_any(self, sight: Sight, key: CallKey) -> Option<SlotRef> {
+        let mut places = sight.free_places().into_iter().flat_map(|free| sight.places(free));
+        places.find_map(|index| self.try_claim(index, key))
+    }
+
+    #[inline]
+    fn try_claim(self, index: usize, key: CallKey) -> Option<SlotRef> {
+        let cell = self.tags.get(index)?;
         let tag = Tag(cell.load(at(Site::TagLoad, Ordering::Acquire)));
         if tag.state() != Some(SlotState::Free) {
-            return false;
+            return None;
         }
         let taking = Tag::new(Slots::fingerprint(key), tag.used().wrapping_add(1), SlotState::Taking);
-        swap(Site::TagClaim, cell, tag.0, taking.0, Ordering::SeqCst).is_ok()
+        swap(Site::TagClaim, cell, tag.0, taking.0, Ordering::SeqCst).ok()?;
+        Some(SlotRef { index: index as u32, used: taking.used() })
     }
 
     /// Writes the key of a slot that the caller has claimed: before anything else in its body, and before it goes on from
@@ -394,47 +296,13 @@ impl<'a> Slots<'a> {
     }
 }
 
-/// One bit for each tag that passes.
-#[inline]
-fn mask(tags: &[Tag; WINDOW], test: impl Fn(Tag) -> bool) -> u32 {
-    tags.iter().rev().fold(0, |mask, &tag| mask << 1 | u32::from(test(tag)))
-}
-
-/// What the tags of a call's two windows were when they were looked at: one bit each, the second window's above the
-/// first's.
-#[derive(Clone, Copy, Debug)]
-struct Sight {
-    windows: [usize; 2],
-    alike: u32,
-    free: u32,
-}
-
-impl Sight {
-    /// The indexes of the tags whose bits are set.
-    #[inline]
-    fn places(self, mut bits: u32) -> impl Iterator<Item = usize> {
-        core::iter::from_fn(move || {
-            let bit = bits.trailing_zeros() as usize;
-            bits &= bits.checked_sub(1)?;
-            Some(self.windows[bit / WINDOW] + bit % WINDOW)
-        })
-    }
-
-    /// The free tags of the emptier window, then those of the other: calls spread evenly, so that windows of one cache
-    /// line do not fill up while half of all tags are free.
-    #[inline]
-    fn free_places(self) -> [u32; 2] {
-        let first = self.free & ((1 << WINDOW) - 1);
-        let second = self.free & !first;
-        if first.count_ones() >= second.count_ones() { [first, second] } else { [second, first] }
-    }
-}
-
 /// What looking for a call came to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     key: CallKey,
     sight: Sight,
+    /// Where it goes if nobody else takes that place first.
+    place: Option<usize>,
     /// The call is admitted or being judged already.
     pub(crate) known: Option<Claim>,
 }

@@ -1,0 +1,111 @@
+//! A window of tags, looked at as a whole: which of them have a fingerprint, and which are free.
+//!
+//! Must never branch on a tag: what other calls' tags hold is anybody's guess, and each wrong guess costs more than the look.
+
+#[cfg(any(test, loom))]
+use super::tag::Tag;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Tags in a window: one cache line.
+pub(crate) const WINDOW: usize = if cfg!(loom) { 2 } else { 8 };
+
+/// Which tags have the fingerprint, and which are free: one bit each. Sequentially consistent loads, as
+/// [`crate::sync::twin_fence`] wants them.
+#[inline]
+pub(super) fn sight(tags: &[AtomicU64; WINDOW], fingerprint: u32) -> (u32, u32) {
+    // Copied first: what is atomic cannot be compared several at a time.
+    marks(core::array::from_fn(|bit| tags[bit].load(Ordering::SeqCst)), fingerprint)
+}
+
+#[cfg(not(loom))]
+#[inline(always)]
+fn marks(tags: [u64; WINDOW], fingerprint: u32) -> (u32, u32) {
+    // What a tag's lowest byte says is its state, and a free one's is 0.
+    crate::map::marks(tags, fingerprint)
+}
+
+#[cfg(loom)]
+fn marks(tags: [u64; WINDOW], fingerprint: u32) -> (u32, u32) {
+    one_by_one(tags, fingerprint)
+}
+
+#[cfg(any(test, loom))]
+fn one_by_one(tags: [u64; WINDOW], fingerprint: u32) -> (u32, u32) {
+    let mask = |test: &dyn Fn(Tag) -> bool| {
+        tags.iter().rev().fold(0, |mask, &tag| mask << 1 | u32::from(test(Tag(tag))))
+    };
+    (mask(&|tag| tag.fingerprint() == fingerprint), mask(&Tag::is_free))
+}
+
+/// What the tags of a call's two windows were when they were looked at: one bit each, the second window's above the
+/// first's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight {
+    pub(super) windows: [usize; 2],
+    pub(super) alike: u32,
+    pub(super) free: u32,
+}
+
+impl Sight {
+    /// The indexes of the tags whose bits are set.
+    #[inline]
+    pub(super) fn places(self, mut bits: u32) -> impl Iterator<Item = usize> {
+        core::iter::from_fn(move || {
+            let bit = bits.trailing_zeros() as usize;
+            bits &= bits.checked_sub(1)?;
+            Some(self.windows[bit / WINDOW] + bit % WINDOW)
+        })
+    }
+
+    /// The free tags of the emptier window, then those of the other: calls spread evenly, so that windows of one cache
+    /// line do not fill up while half of all tags are free.
+    #[inline]
+    pub(super) fn free_places(self) -> [u32; 2] {
+        let first = self.free & ((1 << WINDOW) - 1);
+        let second = self.free & !first;
+        let [in_first, in_second] = counts(self.free);
+        if in_first >= in_second { [first, second] } else { [second, first] }
+    }
+}
+
+/// Bits set in each of two windows, counted at once: not every processor that this is built for has an instruction for it.
+#[inline]
+fn counts(bits: u32) -> [u32; 2] {
+    if WINDOW != 8 {
+        let first = bits & ((1 << WINDOW) - 1);
+        return [first.count_ones(), (bits & !first).count_ones()];
+    }
+    let twos = (bits & 0x5555) + (bits >> 1 & 0x5555);
+    let fours = (twos & 0x3333) + (twos >> 2 & 0x3333);
+    let eights = (fours & 0x0f0f) + (fours >> 4 & 0x0f0f);
+    [eights & 0xff, eights >> 8]
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn bits_of_two_windows_are_counted_apart() {
+        for bits in 0..1_u32 << (2 * WINDOW) {
+            assert_eq!(counts(bits), [(bits & 0xff).count_ones(), (bits >> 8).count_ones()], "{bits:#x}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn tags_looked_at_together_are_what_they_are_one_by_one(
+            picks in prop::array::uniform8((0..4_usize, any::<u32>(), any::<u8>(), any::<bool>())), fingerprint: u32
+        ) {
+            // Fingerprints that are alike, and alike but for one end of them; states that are free, and nearly.
+            let tags = picks.map(|(pick, other, state, is_free)| {
+                let print = [fingerprint, fingerprint ^ 1, fingerprint ^ 1 << 31, other][pick];
+                let state = if is_free { 0 } else { u64::from(state) };
+                u64::from(print) << 32 | u64::from(other) << 8 & 0xffff_ff00 | state
+            });
+            prop_assert_eq!(marks(tags, fingerprint), one_by_one(tags, fingerprint));
+        }
+    }
+}
