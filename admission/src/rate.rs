@@ -101,20 +101,28 @@ pub(crate) struct Token {
 pub(crate) struct RateWord<'a>(pub(crate) &'a AtomicU64);
 
 impl RateWord<'_> {
-    /// Whether a call would conform, taking nothing.
-    pub(crate) fn peek(self, rate: Rate, now_ns: u64) -> Result<(), Exceeded> {
-        verdict(self.0.load(Ordering::Relaxed), rate, now_ns).map(drop)
+    /// Whether a call would conform, taking nothing: then the token that it would take.
+    #[inline]
+    pub(crate) fn peek(self, rate: Rate, now_ns: u64) -> Result<Token, Exceeded> {
+        let before = self.0.load(Ordering::Relaxed);
+        Ok(Token { before, after: verdict(before, rate, now_ns)? })
     }
 
-    /// Takes one call if it conforms. Orderings are relaxed: the word is the whole state, and a read-modify-write
-    /// always acts on the newest value, so no token is granted twice.
+    /// Takes one call if it conforms.
     pub(crate) fn take(self, rate: Rate, now_ns: u64) -> Result<Token, Exceeded> {
-        let mut tat = self.0.load(Ordering::Relaxed);
+        self.take_seen(self.peek(rate, now_ns)?, rate, now_ns)
+    }
+
+    /// Takes the token that was seen by a look at the same time and by the same rate; another one, if there is one, when somebody
+    /// was faster. Orderings are relaxed: the word is the whole state, and a read-modify-write always acts on the newest
+    /// value, so no token is granted twice.
+    #[inline]
+    pub(crate) fn take_seen(self, seen: Token, rate: Rate, now_ns: u64) -> Result<Token, Exceeded> {
+        let mut token = seen;
         loop {
-            let next = verdict(tat, rate, now_ns)?;
-            match swap(Site::RateSwap, self.0, tat, next, Ordering::Relaxed) {
-                Ok(_) => return Ok(Token { before: tat, after: next }),
-                Err(current) => tat = current,
+            match swap(Site::RateSwap, self.0, token.before, token.after, Ordering::Relaxed) {
+                Ok(_) => return Ok(token),
+                Err(before) => token = Token { before, after: verdict(before, rate, now_ns)? },
             }
         }
     }
@@ -191,6 +199,7 @@ impl RateWord<'_> {
 }
 
 /// The next TAT if a call conforms at `now_ns`.
+#[inline]
 fn verdict(tat: u64, rate: Rate, now_ns: u64) -> Result<u64, Exceeded> {
     if rate.admits_nothing() {
         return Err(Exceeded { wait_ns: u64::MAX, count: 0 });

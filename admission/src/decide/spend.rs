@@ -47,15 +47,16 @@ pub(crate) fn admit(
     }
     slots.prefetch_body(&look);
     let Some(levels) = levels(tables, live, identity) else { return refused(Reason::NoData) };
-    if let Err(refusal) = peek_rates(&levels, now, identity, &()) {
-        return Verdict::Refused(refusal);
-    }
+    let seen = match peek_rates(&levels, now, identity, &()) {
+        Ok(seen) => seen,
+        Err(refusal) => return Verdict::Refused(refusal),
+    };
     let slot = match slots.claim_seen(look) {
         Claim::Claimed(slot) => slot,
         Claim::Full => return refused(Reason::SlotsExhausted),
         other => return known(live, other),
     };
-    let taken = take_all(live, &levels, now, identity);
+    let taken = take_all(live, &levels, &seen, now, identity);
     let uid = uid();
     if taken.is_ok() {
         // Not before: nobody reads it while the call is being judged, and its memory is on its way meanwhile.
@@ -100,7 +101,7 @@ pub(crate) fn weigh(
         return Some(Refusal::new(Reason::NoData, Some(*identity)));
     };
     let rates = peek_rates(&levels, now, identity, trace);
-    rates.and_then(|()| peek_counts(live, &levels, identity, trace)).err()
+    rates.and_then(|_| peek_counts(live, &levels, identity, trace)).err()
 }
 
 fn known(live: &Live, claim: Claim) -> Verdict {
@@ -110,18 +111,12 @@ fn known(live: &Live, claim: Claim) -> Verdict {
     }
 }
 
-/// The trunk's, its account's and the node's limits, in this order; a trunk without an account has two levels.
-struct Levels<'a> {
-    all: [Level<'a>; 3],
-    count: usize,
-}
+/// The trunk's, its account's and the node's limits, in this order; a trunk without an account has two levels. Places, not a
+/// list: each step is the same code three times over, which no loop has to find its way through.
+type Levels<'a> = [Option<Level<'a>>; 3];
 
-impl<'a> Levels<'a> {
-    #[inline]
-    fn each(&self) -> &[Level<'a>] {
-        &self.all[..self.count.min(3)]
-    }
-}
+/// The tokens that a look at each level's rate saw; `None` where there is no rate.
+type Tokens = [Option<Token>; 3];
 
 /// The levels of a call; `None` when a line lies beyond the file's capacity.
 #[inline]
@@ -143,9 +138,7 @@ fn levels<'a>(tables: &Tables, live: &'a Live, identity: &Identity) -> Option<Le
         cps: Reason::NodeOverloaded,
         calls: Reason::NodeOverloaded,
     };
-    let Some(index) = trunk.account() else {
-        return Some(Levels { all: [own, node, node], count: 2 });
-    };
+    let Some(index) = trunk.account() else { return Some([Some(own), None, Some(node)]) };
     let (account, _) = identity.account?;
     let account = Level {
         name: LevelName::Account,
@@ -155,7 +148,7 @@ fn levels<'a>(tables: &Tables, live: &'a Live, identity: &Identity) -> Option<Le
         cps: Reason::AccountCpsExceeded,
         calls: Reason::AccountConcurrencyExceeded,
     };
-    Some(Levels { all: [own, account, node], count: 3 })
+    Some([Some(own), Some(account), Some(node)])
 }
 
 fn over_rate(level: &Level<'_>, rate: Rate, over: crate::rate::Exceeded, identity: &Identity) -> Refusal {
@@ -163,10 +156,17 @@ fn over_rate(level: &Level<'_>, rate: Rate, over: crate::rate::Exceeded, identit
     Refusal { reason: level.cps, limit: rate.burst(), count: over.count, wait_ms, identity: Some(*identity) }
 }
 
-/// Whether a call would conform to every rate, taking nothing.
+/// Whether a call would conform to every rate, taking nothing: then what it would take of each.
 #[inline]
-fn peek_rates(levels: &Levels<'_>, now: Now, identity: &Identity, trace: &impl Trace) -> Result<(), Refusal> {
-    for level in levels.each() {
+fn peek_rates(
+    levels: &Levels<'_>,
+    now: Now,
+    identity: &Identity,
+    trace: &impl Trace,
+) -> Result<Tokens, Refusal> {
+    let mut seen = Tokens::default();
+    for (level, seen) in levels.iter().zip(&mut seen) {
+        let Some(level) = level else { continue };
         let Some(rate) = level.rate else { continue };
         let peeked = level.line.rate().peek(rate, now.mono_ns);
         trace.step(|| Step::Rate {
@@ -175,9 +175,9 @@ fn peek_rates(levels: &Levels<'_>, now: Now, identity: &Identity, trace: &impl T
             count: level.line.rate().level(rate, now.mono_ns),
             wait_ns: peeked.err().map(|over| over.wait_ns),
         });
-        peeked.map_err(|over| over_rate(level, rate, over, identity))?;
+        *seen = Some(peeked.map_err(|over| over_rate(level, rate, over, identity))?);
     }
-    Ok(())
+    Ok(seen)
 }
 
 /// Whether there is room for one more call at every level, taking nothing.
@@ -187,7 +187,7 @@ fn peek_counts(
     identity: &Identity,
     trace: &impl Trace,
 ) -> Result<(), Refusal> {
-    for level in levels.each() {
+    for level in levels.iter().flatten() {
         let count = level.line.calls();
         trace.step(|| Step::Calls { level: level.name, limit: level.concurrent, count: count.get() });
         count
@@ -205,45 +205,54 @@ fn over_calls(reason: Reason, limit: Option<u32>, count: u32, identity: &Identit
 
 /// Counts the call at every level, then takes a token at every level; gives all of it back if one refuses.
 #[inline]
-fn take_all(live: &Live, levels: &Levels<'_>, now: Now, identity: &Identity) -> Result<(), Refusal> {
+fn take_all(
+    live: &Live,
+    levels: &Levels<'_>,
+    seen: &Tokens,
+    now: Now,
+    identity: &Identity,
+) -> Result<(), Refusal> {
     let mut spent = Spent::default();
-    let taken = spend(live, levels, now, identity, &mut spent);
+    let taken = spend(live, levels, seen, now, identity, &mut spent);
     if taken.is_err() {
         give_all_back(live, levels, &spent);
     }
     taken
 }
 
-/// What a call that is being judged has taken so far.
+/// What a call that is being judged has taken so far, by level; and of the slots' own count.
 #[derive(Default)]
 struct Spent {
-    /// Counts, in the order of the levels, then the slots' own.
-    counts: usize,
-    tokens: [Option<Token>; 3],
+    counted: [bool; 3],
+    slots: bool,
+    tokens: Tokens,
 }
 
 #[inline]
 fn spend(
     live: &Live,
     levels: &Levels<'_>,
+    seen: &Tokens,
     now: Now,
     identity: &Identity,
     spent: &mut Spent,
 ) -> Result<(), Refusal> {
-    for level in levels.each() {
+    for (level, counted) in levels.iter().zip(&mut spent.counted) {
+        let Some(level) = level else { continue };
         let taken = level.line.calls().take(level.concurrent);
         taken.map_err(|count| over_calls(level.calls, level.concurrent, count, identity))?;
-        spent.counts += 1;
+        *counted = true;
         crash::point("admit.counted");
     }
     let slots = live.capacity().slots;
     let taken = live.slots_used().take(Some(slots));
     taken.map_err(|count| over_calls(Reason::SlotsExhausted, Some(slots), count, identity))?;
-    spent.counts += 1;
+    spent.slots = true;
     crash::point("admit.counted");
-    for (level, token) in levels.each().iter().zip(&mut spent.tokens) {
+    for ((level, &seen), token) in levels.iter().zip(seen).zip(&mut spent.tokens) {
+        let (Some(level), Some(seen)) = (level, seen) else { continue };
         let Some(rate) = level.rate else { continue };
-        let taken = level.line.rate().take(rate, now.mono_ns);
+        let taken = level.line.rate().take_seen(seen, rate, now.mono_ns);
         *token = Some(taken.map_err(|over| over_rate(level, rate, over, identity))?);
         crash::point("admit.taken");
     }
@@ -252,17 +261,18 @@ fn spend(
 
 #[cold]
 fn give_all_back(live: &Live, levels: &Levels<'_>, spent: &Spent) {
-    for level in levels.each().iter().take(spent.counts) {
+    for (level, _) in levels.iter().zip(spent.counted).filter(|(_, counted)| *counted) {
+        let Some(level) = level else { continue };
         level.line.calls().give();
         level.line.count_undone();
         crash::point("admit.uncounted");
     }
-    if spent.counts > levels.count {
+    if spent.slots {
         live.slots_used().give();
         crash::point("admit.uncounted");
     }
-    for (level, token) in levels.each().iter().zip(spent.tokens) {
-        if let Some(token) = token {
+    for (level, token) in levels.iter().zip(spent.tokens) {
+        if let (Some(level), Some(token)) = (level, token) {
             level.line.rate().give_back(token);
             crash::point("admit.returned");
         }
