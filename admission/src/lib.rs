@@ -14,6 +14,7 @@
 //!
 //! This crate knows no SIP, no serialisation framework and no runtime. `unsafe` is in `map` alone.
 
+mod bytes;
 mod clock;
 mod control;
 #[cfg(feature = "crash-points")]

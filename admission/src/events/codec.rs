@@ -273,16 +273,17 @@ fn encode_initiated(out: &mut impl Sink, initiated: &InitiatedOut<'_>) {
     let reason = initiated.reason.map_or(0, |reason| reason as u64);
     let kind = u64::from(initiated.kind == Kind::Application);
     let source = match initiated.source {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-        IpAddr::V6(v6) => v6,
+        // As RFC 4291 section 2.5.5.2 maps it.
+        IpAddr::V4(v4) => 0xffff << 32 | u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
     };
     out.words([
         u64::from(initiated.source_port) << 16 | kind << 8 | reason,
         u64::from(initiated.limit) << 32 | u64::from(initiated.count),
         initiated.wait_ms,
         initiated.generation,
-        (source.to_bits() >> 64) as u64,
-        source.to_bits() as u64,
+        (source >> 64) as u64,
+        source as u64,
     ]);
     text(out, initiated.account, MAX_ID);
     text(out, initiated.sip_call_id, MAX_LINE);
@@ -430,7 +431,7 @@ mod tests {
 
         fn text(&mut self, text: &[u8]) {
             self.push(text.len() as u64);
-            self.extend(text.chunks(8).map(super::super::ring::word_of));
+            self.extend(text.chunks(8).map(crate::bytes::word_of));
         }
     }
 

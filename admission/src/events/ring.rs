@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::bytes::word_of;
 use crate::crash;
 use crate::hash::{RecordSum, record_sum};
 use crate::map;
@@ -200,12 +201,6 @@ impl Filling<'_> {
         self.cell[CELL_COMMIT].store(commit, at(Site::CommitStore, Ordering::Release));
         crash::point("ring.committed");
     }
-}
-
-/// Up to eight bytes as a word, padded with zeros.
-#[inline]
-pub(super) fn word_of(rest: &[u8]) -> u64 {
-    rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 /// The consumer's own memory: which positions past `tail` it is done with.

@@ -4,7 +4,8 @@
 
 use core::fmt;
 
-use super::text::{MAX_TEXT, word_of};
+use super::text::MAX_TEXT;
+use crate::bytes::word_of;
 use crate::map::{WORD, Words};
 
 /// A host name as it is looked up: in lower case (RFC 3261 section 19.1.4), on the stack, padded with zeros. One that is longer than
@@ -30,16 +31,15 @@ impl Host {
     /// From the bytes of a message.
     #[inline]
     pub fn new(host: &[u8]) -> Host {
-        let mut folded = Host { words: [0; HOST_WORDS], length: 0 };
-        if host.len() > MAX_TEXT {
-            return folded;
-        }
+        let host = if host.len() > MAX_TEXT { &[] } else { host };
+        let mut folded = Host { words: [0; HOST_WORDS], length: host.len() };
         let (whole, rest) = host.as_chunks::<WORD>();
-        let words = whole.iter().map(|chunk| u64::from_le_bytes(*chunk)).chain([word_of(rest)]);
-        for (folded, word) in folded.words.iter_mut().zip(words) {
-            *folded = lower_case(word);
+        for (folded, chunk) in folded.words.iter_mut().zip(whole) {
+            *folded = lower_case(u64::from_le_bytes(*chunk));
         }
-        folded.length = host.len();
+        if let Some(last) = folded.words.get_mut(whole.len()) {
+            *last = lower_case(word_of(rest));
+        }
         folded
     }
 

@@ -6,6 +6,7 @@ use core::fmt;
 
 use super::host::Host;
 use super::layout::{high, low};
+use crate::bytes::word_of;
 use crate::map::{WORD, Words};
 
 /// Longest string in an image, in bytes.
@@ -112,20 +113,16 @@ impl<'a> Stored<'a> {
     pub(super) fn copy<const ROOM: usize>(self) -> Text<ROOM> {
         let mut text = Text::EMPTY;
         let length = self.length.min(ROOM);
-        let (whole, rest) = text.bytes[..length].as_chunks_mut::<WORD>();
-        for (chunk, word) in whole.iter_mut().zip(self.strings.iter()) {
+        // Whole words, the last one too: it is padded, and what stands behind the length is nobody's.
+        let (chunks, last) = text.bytes.as_chunks_mut::<WORD>();
+        let mut words = self.strings.range(0, length.div_ceil(WORD)).iter();
+        for (chunk, word) in chunks.iter_mut().zip(&mut words) {
             *chunk = word.to_le_bytes();
         }
-        let last = self.strings.at(whole.len()).to_le_bytes();
-        rest.iter_mut().zip(last).for_each(|(byte, stored)| *byte = stored);
+        if let Some(word) = words.next() {
+            last.copy_from_slice(&word.to_le_bytes()[..last.len()]);
+        }
         text.length = length as u8;
         text
     }
-}
-
-/// Up to eight bytes as a word, padded with zeros.
-pub(super) fn word_of(chunk: &[u8]) -> u64 {
-    let mut bytes = [0; WORD];
-    bytes[..chunk.len()].copy_from_slice(chunk);
-    u64::from_le_bytes(bytes)
 }

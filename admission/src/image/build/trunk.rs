@@ -4,7 +4,7 @@ use super::super::host::Host;
 use super::super::keys::credential_hash;
 use super::super::layout::*;
 use super::super::prefix::{Lengths, Prefix};
-use super::super::text::word_of;
+use crate::bytes::word_of;
 use super::draft::Draft;
 use super::sources::distinct_prefixes;
 use super::{Settings, limit_words};
