@@ -206,7 +206,8 @@ impl Live {
     pub(crate) fn slots(&self) -> Slots<'_> {
         let words = self.map.shared_words();
         let Offsets { tags, bodies, end, .. } = self.offsets;
-        Slots::new(&words[tags..bodies], &words[bodies..end])
+        let (tags, bodies) = words[tags..end].split_at(bodies - tags);
+        Slots::new(tags, bodies)
     }
 
     /// Slots in use over all trunks: the start-up parameter bounds it.

@@ -36,6 +36,8 @@ pub struct Image {
     map: Map,
     pub(super) keys: Keys,
     sections: [(usize, usize); SECTIONS],
+    node_rate: Option<Rate>,
+    node_concurrent: Option<u32>,
     /// The base domain, copied once.
     base_domain: Host,
     /// What each trunk's domain ends with: a dot and the base domain. Every look-up compares with it.
@@ -77,7 +79,11 @@ impl Image {
         }
         let keys = Keys(words.at(H_KEY_0), words.at(H_KEY_1));
         let nobodys = Host::new(b"");
-        let mut image = Image { map, keys, sections, base_domain: nobodys, trunk_suffix: nobodys };
+        let limits = words.at(H_NODE_LIMITS);
+        let node_rate = rate_of(words.at(H_NODE_INTERVAL), limits);
+        let node_concurrent = concurrent_of(limits);
+        let (base_domain, trunk_suffix) = (nobodys, nobodys);
+        let mut image = Image { map, keys, sections, node_rate, node_concurrent, base_domain, trunk_suffix };
         let base_domain: Text = image.text(image.header(H_BASE_DOMAIN));
         image.base_domain = Host::new(base_domain.as_bytes());
         image.trunk_suffix = Host::new(&[b".", base_domain.as_bytes()].concat());
@@ -92,7 +98,7 @@ impl Image {
     #[inline]
     pub(super) fn section(&self, section: Section) -> Words<'_> {
         let (from, count) = self.sections[section as usize];
-        self.map.words().range(from, count)
+        self.map.words().part(from, count)
     }
 
     pub(super) fn text<const ROOM: usize>(&self, reference: u64) -> Text<ROOM> {
@@ -149,12 +155,12 @@ impl Image {
 
     /// The node's rate limit.
     pub fn node_rate(&self) -> Option<Rate> {
-        rate_of(self.header(H_NODE_INTERVAL), self.header(H_NODE_LIMITS))
+        self.node_rate
     }
 
     /// The node's limit of calls at the same time.
     pub fn node_concurrent(&self) -> Option<u32> {
-        concurrent_of(self.header(H_NODE_LIMITS))
+        self.node_concurrent
     }
 
     /// Whether this host, in lower case, is the one of all inbound URIs.

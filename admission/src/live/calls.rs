@@ -10,7 +10,7 @@ use crate::clock::{CallClock, Now};
 use crate::crash;
 use crate::image::TrunkRef;
 use crate::live::slots::Claim;
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 
 /// Where and when a call was saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,13 +53,18 @@ pub struct Ending(pub CallView);
 
 impl Live {
     fn set(&self, slot: SlotRef, word: usize, value: u64) {
-        if let Some(word) = self.slots().body(slot.index, word) {
-            word.store(value, Ordering::Relaxed);
+        if let Some(body) = self.body(slot) {
+            body[word].store(value, Ordering::Relaxed);
         }
     }
 
+    #[inline]
+    fn body(&self, slot: SlotRef) -> Option<&[AtomicU64; BODY_WORDS]> {
+        self.slots().whole_body(slot.index)
+    }
+
     fn get(&self, slot: SlotRef, word: usize) -> u64 {
-        self.slots().body(slot.index, word).map_or(0, |word| word.load(Ordering::Relaxed))
+        self.body(slot).map_or(0, |body| body[word].load(Ordering::Relaxed))
     }
 
     /// Writes the body of a slot that the caller has claimed.
@@ -260,22 +265,26 @@ impl Live {
 
     /// The gateways a call has tried: one bit for each position in the list with this sum. A list that changed
     /// meanwhile starts anew, without the gateway tried last.
+    #[inline]
     pub(crate) fn tried(&self, slot: SlotRef, list_sum: u32) -> (u64, Option<u32>) {
-        let last = (self.get(slot, B_GATEWAY) >> 32) as u32;
+        let Some(body) = self.body(slot) else { return (0, None) };
+        let last = (body[B_GATEWAY].load(Ordering::Relaxed) >> 32) as u32;
         let last = Some(last).filter(|&live| live != u32::MAX);
-        if self.get(slot, B_GATEWAY_SUM) == u64::from(list_sum) {
-            (self.get(slot, B_TRIED), None)
+        if body[B_GATEWAY_SUM].load(Ordering::Relaxed) == u64::from(list_sum) {
+            (body[B_TRIED].load(Ordering::Relaxed), None)
         } else {
             (0, last)
         }
     }
 
     /// Notes a gateway as tried.
+    #[inline]
     pub(crate) fn note_tried(&self, slot: SlotRef, list_sum: u32, tried: u64, gateway_live: u32) -> u8 {
-        let attempts = (self.get(slot, B_GATEWAY) as u8).saturating_add(1);
-        self.set(slot, B_TRIED, tried);
-        self.set(slot, B_GATEWAY_SUM, u64::from(list_sum));
-        self.set(slot, B_GATEWAY, u64::from(gateway_live) << 32 | u64::from(attempts));
+        let Some(body) = self.body(slot) else { return 1 };
+        let attempts = (body[B_GATEWAY].load(Ordering::Relaxed) as u8).saturating_add(1);
+        body[B_TRIED].store(tried, Ordering::Relaxed);
+        body[B_GATEWAY_SUM].store(u64::from(list_sum), Ordering::Relaxed);
+        body[B_GATEWAY].store(u64::from(gateway_live) << 32 | u64::from(attempts), Ordering::Relaxed);
         attempts
     }
 }

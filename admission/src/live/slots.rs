@@ -141,15 +141,21 @@ impl<'a> Slots<'a> {
         taking.map_or(Elsewhere::Nowhere, Elsewhere::Taking)
     }
 
+    /// What there is of a call, some of whose tags are like its own.
+    #[cold]
+    fn known(self, key: CallKey, sight: Sight) -> Option<Claim> {
+        match self.elsewhere(key, sight, None) {
+            Elsewhere::Admitted(slot) => Some(Claim::Again(slot)),
+            Elsewhere::Taking(_) => Some(Claim::InFlight),
+            Elsewhere::Nowhere => None,
+        }
+    }
+
     /// Looks for a call: whether it is admitted or being judged already, and where it could go.
     #[inline]
     pub(crate) fn look(self, key: CallKey) -> Look {
         let sight = self.sight(key);
-        let known = match self.elsewhere(key, sight, None) {
-            Elsewhere::Admitted(slot) => Some(Claim::Again(slot)),
-            Elsewhere::Taking(_) => Some(Claim::InFlight),
-            Elsewhere::Nowhere => None,
-        };
+        let known = if sight.alike == 0 { None } else { self.known(key, sight) };
         let [free, other] = sight.free_places();
         let place = sight.places(if free == 0 { other } else { free }).next();
         Look { key, sight, place, known }
