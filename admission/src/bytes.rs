@@ -17,7 +17,9 @@ pub(crate) fn word_of(bytes: &[u8]) -> u64 {
         // The first, the middle and the last of up to three: the same one again where there are fewer.
         [first, .., last] => {
             let middle = bytes.len() / 2;
-            u64::from(*first) | u64::from(bytes[middle]) << place(middle) | u64::from(*last) << place(bytes.len() - 1)
+            u64::from(*first)
+                | u64::from(bytes[middle]) << place(middle)
+                | u64::from(*last) << place(bytes.len() - 1)
         }
         [only] => u64::from(*only),
     }

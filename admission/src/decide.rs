@@ -11,6 +11,7 @@ pub(crate) mod trace;
 use std::net::IpAddr;
 
 use crate::image::{AccountView, Host, TrunkRef};
+use crate::live::slots::Look;
 use crate::live::{CallKey, SlotRef};
 use crate::reason::Reason;
 pub(crate) use identify::identify;
@@ -51,6 +52,8 @@ pub struct Identity {
     pub(crate) account: Option<(AccountView, bool)>,
     /// Whether a password must be proved.
     pub needs_password: bool,
+    /// What a look at the slots found of the call meanwhile. Old news are harmless: whoever claims by it looks again.
+    pub(crate) look: Option<Look>,
 }
 
 /// A refused call: why, and the numbers behind it.

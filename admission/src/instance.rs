@@ -355,7 +355,7 @@ impl Instance {
         let tables = self.tables.as_ref()?;
         let (trunk, in_overlay) = tables.trunk_by_live(trunk_live)?;
         let account = trunk.account().and_then(|live| tables.account(live));
-        Some(Identity { trunk, in_overlay, account, needs_password: false })
+        Some(Identity { trunk, in_overlay, account, needs_password: false, look: None })
     }
 
     /// The answers after which the trunk's next gateway is tried.

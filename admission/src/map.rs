@@ -275,8 +275,7 @@ pub(crate) fn marks(words: [u64; 8], upper: u32) -> (u32, u32) {
                 (_mm_cmpeq_epi32(uppers, wanted), empty)
             };
             let ((alike, empty), (alike_too, empty_too)) = (four(0), four(4));
-            let bytes =
-                _mm_packs_epi16(_mm_packs_epi32(alike, alike_too), _mm_packs_epi32(empty, empty_too));
+            let bytes = _mm_packs_epi16(_mm_packs_epi32(alike, alike_too), _mm_packs_epi32(empty, empty_too));
             let bits = _mm_movemask_epi8(bytes).cast_unsigned();
             (bits & 0xff, bits >> 8)
         }

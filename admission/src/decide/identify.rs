@@ -1,6 +1,6 @@
 //! Whose call is it, may that trunk be used here and now, and what must the caller prove?
 //!
-//! Takes nothing, and touches no word that another process writes.
+//! Takes nothing, and decides by no word that another process writes.
 
 use super::trace::{By, Step, Trace};
 use super::{Attempt, Identity, Refusal};
@@ -31,8 +31,11 @@ pub(crate) fn identify(
     if let Some(gateway) = tables.image(in_overlay).prefetch_gateway(&trunk) {
         live.prefetch_health(gateway);
     }
+    // So is the body of its slot: what waits for a page of one waits for those of the others at the same time.
+    let look = live.slots().look(attempt.call);
+    live.slots().prefetch_body(&look);
     let account = trunk.account().and_then(|live| tables.account(live));
-    let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
+    let mut identity = Identity { trunk, in_overlay, account, needs_password: false, look: Some(look) };
     let refuse = |reason| Err(Refusal::new(reason, Some(identity)));
     let account_enabled = trunk.account().is_none() || account.is_some_and(|(account, _)| account.enabled());
     trace.step(|| Step::Enabled { trunk: trunk.enabled(), account: account_enabled });

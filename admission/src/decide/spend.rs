@@ -41,11 +41,11 @@ pub(crate) fn admit(
         None => {}
     }
     let slots = live.slots();
-    let look = slots.look(attempt.call);
+    let look = identity.look.filter(|look| look.is_news_of(attempt.call));
+    let look = look.unwrap_or_else(|| slots.look(attempt.call));
     if let Some(claim) = look.known {
         return known(live, claim);
     }
-    slots.prefetch_body(&look);
     let Some(levels) = levels(tables, live, identity) else { return refused(Reason::NoData) };
     let seen = match peek_rates(&levels, now, identity, &()) {
         Ok(seen) => seen,

@@ -11,8 +11,8 @@ use std::collections::{HashMap, HashSet};
 use super::count::CountWord;
 use super::layout::{B_EPOCH, B_OWNERS, B_STEP};
 use super::slots::{SlotState, Slots};
-use super::tag::Tag;
 use super::sweep::UNCOUNTED;
+use super::tag::Tag;
 use crate::sync::{Ordering, Site, fence_at};
 
 /// A count: what it counts calls of.

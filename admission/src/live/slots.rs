@@ -313,6 +313,14 @@ pub(crate) struct Look {
     pub(crate) known: Option<Claim>,
 }
 
+impl Look {
+    /// Whether it is a look for this call that found nothing of it. What it found may be over by now: then one looks anew.
+    #[inline]
+    pub(crate) fn is_news_of(&self, key: CallKey) -> bool {
+        self.key == key && self.known.is_none()
+    }
+}
+
 enum Elsewhere {
     Nowhere,
     Taking(usize),
