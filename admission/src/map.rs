@@ -258,35 +258,37 @@ pub(crate) fn prefetch_to_write(word: Option<&AtomicU64>) {
 #[inline(always)]
 pub(crate) fn marks(words: [u64; 8], upper: u32) -> (u32, u32) {
     #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::*;
-        // SAFETY: arithmetic on registers that every processor of this architecture has (SSE2); no memory is touched.
-        unsafe {
-            let pair = |first: usize| {
-                let (low, high) = (words[first].cast_signed(), words[first + 1].cast_signed());
-                _mm_castsi128_ps(_mm_set_epi64x(high, low))
-            };
-            let (wanted, byte) = (_mm_set1_epi32(upper.cast_signed()), _mm_set1_epi32(0xff));
-            let four = |first: usize| {
-                let (a, b) = (pair(first), pair(first + 2));
-                let uppers = _mm_castps_si128(_mm_shuffle_ps::<0b11_01_11_01>(a, b));
-                let lowers = _mm_castps_si128(_mm_shuffle_ps::<0b10_00_10_00>(a, b));
-                let empty = _mm_cmpeq_epi32(_mm_and_si128(lowers, byte), _mm_setzero_si128());
-                (_mm_cmpeq_epi32(uppers, wanted), empty)
-            };
-            let ((alike, empty), (alike_too, empty_too)) = (four(0), four(4));
-            let bytes = _mm_packs_epi16(_mm_packs_epi32(alike, alike_too), _mm_packs_epi32(empty, empty_too));
-            let bits = _mm_movemask_epi8(bytes).cast_unsigned();
-            (bits & 0xff, bits >> 8)
-        }
-    }
+    // SAFETY: every processor of this architecture has SSE2.
+    return unsafe { marks_of_four(words, upper) };
     #[cfg(not(target_arch = "x86_64"))]
-    {
-        let mask = |test: fn(u64, u32) -> bool| {
-            words.iter().rev().fold(0, |mask, &word| mask << 1 | u32::from(test(word, upper)))
-        };
-        (mask(|word, upper| (word >> 32) as u32 == upper), mask(|word, _| word as u8 == 0))
-    }
+    words.iter().rev().fold((0, 0), |(alike, empty), &word| {
+        let (is_alike, is_empty) = ((word >> 32) as u32 == upper, word as u8 == 0);
+        (alike << 1 | u32::from(is_alike), empty << 1 | u32::from(is_empty))
+    })
+}
+
+/// [`marks`], four words at a time.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
+#[inline]
+fn marks_of_four(words: [u64; 8], upper: u32) -> (u32, u32) {
+    use core::arch::x86_64::*;
+    let pair = |first: usize| {
+        let (low, high) = (words[first].cast_signed(), words[first + 1].cast_signed());
+        _mm_castsi128_ps(_mm_set_epi64x(high, low))
+    };
+    let (wanted, byte) = (_mm_set1_epi32(upper.cast_signed()), _mm_set1_epi32(0xff));
+    let four = |first: usize| {
+        let (a, b) = (pair(first), pair(first + 2));
+        let uppers = _mm_castps_si128(_mm_shuffle_ps::<0b11_01_11_01>(a, b));
+        let lowers = _mm_castps_si128(_mm_shuffle_ps::<0b10_00_10_00>(a, b));
+        let empty = _mm_cmpeq_epi32(_mm_and_si128(lowers, byte), _mm_setzero_si128());
+        (_mm_cmpeq_epi32(uppers, wanted), empty)
+    };
+    let ((alike, empty), (alike_too, empty_too)) = (four(0), four(4));
+    let bytes = _mm_packs_epi16(_mm_packs_epi32(alike, alike_too), _mm_packs_epi32(empty, empty_too));
+    let bits = _mm_movemask_epi8(bytes).cast_unsigned();
+    (bits & 0xff, bits >> 8)
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds, the same for every process of the machine. Through the vDSO: no system call.
