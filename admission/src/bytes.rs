@@ -1,7 +1,7 @@
 //! Bytes as words of eight: what strings of a message, of an image and of an event are all told and compared by.
 
-/// Up to eight bytes as a word, padded with zeros; what is beyond eight is left out. Two reads that may overlap, instead of
-/// one for each byte.
+/// Up to eight bytes as a word, padded with zeros; what is beyond eight is left out. Reads that may overlap, instead of one for
+/// each byte.
 #[inline]
 pub(crate) fn word_of(bytes: &[u8]) -> u64 {
     if let Some(whole) = bytes.first_chunk::<8>() {

@@ -52,7 +52,8 @@ pub struct Identity {
     pub(crate) account: Option<(AccountView, bool)>,
     /// Whether a password must be proved.
     pub needs_password: bool,
-    /// What a look at the slots found of the call meanwhile. Old news are harmless: whoever claims by it looks again.
+    /// What a look at the slots found of the call meanwhile. It may be old by then: whoever claims by it, and whoever is refused after
+    /// it, looks again.
     pub(crate) look: Option<Look>,
 }
 

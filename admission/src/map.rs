@@ -1,4 +1,5 @@
-//! Files mapped into memory, seen as 64-bit atomic words. The only file of this crate that may hold `unsafe`.
+//! Files mapped into memory, seen as 64-bit atomic words; and what the processor is asked for by name (clocks, lines that will be
+//! needed, words compared four at a time). The only file of this crate that may hold `unsafe`.
 //!
 //! Words are atomic because other processes write them at any time; read that way, a torn, truncated or hostile file is
 //! wrong data at worst, never undefined behaviour. A mapping is never resized and its file never truncated by us: pages
@@ -255,6 +256,7 @@ pub(crate) fn prefetch_to_write(word: Option<&AtomicU64>) {
 }
 
 /// Which of eight words have this upper half, and which a lowest byte of 0: one bit each, found without a branch.
+#[cfg(not(loom))]
 #[inline(always)]
 pub(crate) fn marks(words: [u64; 8], upper: u32) -> (u32, u32) {
     #[cfg(target_arch = "x86_64")]
@@ -268,7 +270,7 @@ pub(crate) fn marks(words: [u64; 8], upper: u32) -> (u32, u32) {
 }
 
 /// [`marks`], four words at a time.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(loom)))]
 #[target_feature(enable = "sse2")]
 #[inline]
 fn marks_of_four(words: [u64; 8], upper: u32) -> (u32, u32) {

@@ -7,7 +7,7 @@ use super::{Admission, Attempt, Identity, Proof, Refusal, Verdict};
 use crate::clock::Now;
 use crate::crash;
 use crate::live::slots::Claim;
-use crate::live::{Line, Live, Scope};
+use crate::live::{CallKey, Line, Live, Scope};
 use crate::rate::{Rate, Token};
 use crate::reason::Reason;
 use crate::tables::Tables;
@@ -49,7 +49,8 @@ pub(crate) fn admit(
     let Some(levels) = levels(tables, live, identity) else { return refused(Reason::NoData) };
     let seen = match peek_rates(&levels, now, identity, &()) {
         Ok(seen) => seen,
-        Err(refusal) => return Verdict::Refused(refusal),
+        // Another worker may have let this very call in since that look, with the last token.
+        Err(refusal) => return met_meanwhile(live, attempt.call).unwrap_or(Verdict::Refused(refusal)),
     };
     let slot = match slots.claim_seen(look) {
         Claim::Claimed(slot) => slot,
@@ -104,6 +105,12 @@ pub(crate) fn weigh(
     rates.and_then(|_| peek_counts(live, &levels, identity, trace)).err()
 }
 
+/// What has become of a call that a look found nothing of.
+#[cold]
+fn met_meanwhile(live: &Live, call: CallKey) -> Option<Verdict> {
+    live.slots().look(call).known.map(|claim| known(live, claim))
+}
+
 fn known(live: &Live, claim: Claim) -> Verdict {
     match claim {
         Claim::Again(slot) => Verdict::Again(Admission { slot, uid: live.uid(slot) }),
@@ -115,8 +122,8 @@ fn known(live: &Live, claim: Claim) -> Verdict {
 /// list: each step is the same code three times over, which no loop has to find its way through.
 type Levels<'a> = [Option<Level<'a>>; 3];
 
-/// The tokens that a look at each level's rate saw; `None` where there is no rate.
-type Tokens = [Option<Token>; 3];
+/// The rate of each level and the token that a look at it saw, or that was taken; `None` where there is no rate.
+type Tokens = [Option<(Rate, Token)>; 3];
 
 /// The levels of a call; `None` when a line lies beyond the file's capacity.
 #[inline]
@@ -175,7 +182,7 @@ fn peek_rates(
             count: level.line.rate().level(rate, now.mono_ns),
             wait_ns: peeked.err().map(|over| over.wait_ns),
         });
-        *seen = Some(peeked.map_err(|over| over_rate(level, rate, over, identity))?);
+        *seen = Some((rate, peeked.map_err(|over| over_rate(level, rate, over, identity))?));
     }
     Ok(seen)
 }
@@ -250,10 +257,9 @@ fn spend(
     spent.slots = true;
     crash::point("admit.counted");
     for ((level, &seen), token) in levels.iter().zip(seen).zip(&mut spent.tokens) {
-        let (Some(level), Some(seen)) = (level, seen) else { continue };
-        let Some(rate) = level.rate else { continue };
+        let (Some(level), Some((rate, seen))) = (level, seen) else { continue };
         let taken = level.line.rate().take_seen(seen, rate, now.mono_ns);
-        *token = Some(taken.map_err(|over| over_rate(level, rate, over, identity))?);
+        *token = Some((rate, taken.map_err(|over| over_rate(level, rate, over, identity))?));
         crash::point("admit.taken");
     }
     Ok(())
@@ -272,7 +278,7 @@ fn give_all_back(live: &Live, levels: &Levels<'_>, spent: &Spent) {
         crash::point("admit.uncounted");
     }
     for (level, token) in levels.iter().zip(spent.tokens) {
-        if let (Some(level), Some(token)) = (level, token) {
+        if let (Some(level), Some((_, token))) = (level, token) {
             level.line.rate().give_back(token);
             crash::point("admit.returned");
         }

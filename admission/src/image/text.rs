@@ -126,3 +126,27 @@ impl<'a> Stored<'a> {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::AtomicU64;
+
+    fn copied<const ROOM: usize>(stored: &[u8], length: usize) -> Vec<u8> {
+        let words: Vec<AtomicU64> = stored.chunks(WORD).map(|chunk| AtomicU64::new(word_of(chunk))).collect();
+        Stored::new(Words::new(&words), length as u64).copy::<ROOM>().as_bytes().to_vec()
+    }
+
+    #[test]
+    fn a_string_is_copied_whole_or_as_much_of_it_as_there_is_room_for() {
+        let stored: Vec<u8> = (1..=MAX_TEXT as u8).collect();
+        for length in 0..=MAX_TEXT {
+            // What stands behind it is another's.
+            assert_eq!(copied::<MAX_TEXT>(&stored, length), stored[..length], "{length}");
+            assert_eq!(copied::<63>(&stored, length), stored[..length.min(63)], "{length} in 63");
+            let cut = copied::<MAX_TEXT>(&stored[..length], MAX_TEXT);
+            assert_eq!(cut[..length], stored[..length], "{length} of it are there");
+            assert!(cut[length..].iter().all(|&byte| byte == 0), "{length}: nothing behind them");
+        }
+    }
+}

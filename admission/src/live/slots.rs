@@ -156,8 +156,8 @@ impl<'a> Slots<'a> {
     pub(crate) fn look(self, key: CallKey) -> Look {
         let sight = self.sight(key);
         let known = if sight.alike == 0 { None } else { self.known(key, sight) };
-        let [free, other] = sight.free_places();
-        let place = sight.places(if free == 0 { other } else { free }).next();
+        let [free, _] = sight.free_places();
+        let place = sight.places(free).next();
         Look { key, sight, place, known }
     }
 
@@ -174,8 +174,12 @@ impl<'a> Slots<'a> {
             return known;
         }
         let first = place.and_then(|index| self.try_claim(index, key));
-        let Some(own) = first.or_else(|| self.claim_any(sight, key)) else {
-            return self.look(key).known.unwrap_or(Claim::Full);
+        let own = match first.or_else(|| self.claim_any(sight, key)) {
+            Some(own) => own,
+            None => match self.claim_afresh(key) {
+                Ok(own) => own,
+                Err(claim) => return claim,
+            },
         };
         // Each twin stores its tag, then looks; so at least one sees the other. And whoever reads a word of the new body,
         // which is written below, then sees that the tag has moved on.
@@ -208,6 +212,13 @@ impl<'a> Slots<'a> {
     fn claim_any(self, sight: Sight, key: CallKey) -> Option<SlotRef> {
         let mut places = sight.free_places().into_iter().flat_map(|free| sight.places(free));
         places.find_map(|index| self.try_claim(index, key))
+    }
+
+    /// Claims a place that an old look did not know of.
+    #[cold]
+    fn claim_afresh(self, key: CallKey) -> Result<SlotRef, Claim> {
+        let Look { sight, known, .. } = self.look(key);
+        known.map_or_else(|| self.claim_any(sight, key).ok_or(Claim::Full), Err)
     }
 
     #[inline]
@@ -358,6 +369,31 @@ mod tests {
             held[ended] = admit(call);
         }
         assert_eq!(slots.in_use().count(), CALLS);
+    }
+
+    #[test]
+    fn an_old_look_misses_no_place_that_is_free_now() {
+        let (tags, bodies) = (cells(2 * WINDOW), cells(2 * WINDOW * BODY_WORDS));
+        let slots = Slots::new(&tags, &bodies);
+        let key = CallKey([7, 7 << 32]);
+        let stranger = Tag::new(!Slots::fingerprint(key), 1, SlotState::Ringing).0;
+        let all_but = |free: Option<usize>| {
+            let fill = |(index, tag): (usize, &AtomicU64)| {
+                tag.store(if Some(index) == free { 0 } else { stranger }, Ordering::Relaxed);
+            };
+            tags.iter().enumerate().for_each(fill);
+        };
+        for now in [0, 3, WINDOW, 2 * WINDOW - 1] {
+            all_but(Some(5));
+            let look = slots.look(key);
+            all_but(Some(now));
+            let Claim::Claimed(slot) = slots.claim_seen(look) else { panic!("{now}") };
+            assert_eq!(slot.index as usize, now);
+        }
+        all_but(Some(5));
+        let look = slots.look(key);
+        all_but(None);
+        assert_eq!(slots.claim_seen(look), Claim::Full);
     }
 
     #[test]

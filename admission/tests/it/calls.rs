@@ -2,7 +2,7 @@
 
 use trunk_admission::live::{CallView, Origin, SlotRef, SlotState};
 use trunk_admission::model::Limits;
-use trunk_admission::{Now, Outcome, Reason, Verdict};
+use trunk_admission::{Host, Now, Outcome, Proof, Reason, Verdict};
 
 use crate::support::{Node, admitted, gateway, rate, refused, table, trunk};
 
@@ -29,6 +29,44 @@ fn the_same_invite_takes_one_token_and_one_slot() {
     refused(node.call_at(HOST, SOURCE, "third", SECOND));
     node.instance.end(first.slot, |_| {});
     assert_eq!(refused(node.call_at(HOST, SOURCE, "same", SECOND)).reason, Reason::CpsExceeded, "it is over");
+}
+
+/// Between the two halves of a decision lies the digest check, and another worker may judge a copy of the INVITE meanwhile.
+#[test]
+fn what_was_seen_of_a_call_before_its_password_is_not_believed_after_it() {
+    let mut one = trunk("acme", 0, "0.0.0.0/0");
+    one.limits = Limits { rate: rate(1.0, 1), concurrent: None };
+    let mut node = Node::with(&table(vec![one]));
+    let host = Host::new(HOST.as_bytes());
+    let (attempt, other) = (node.attempt(&host, SOURCE, "same"), node.attempt(&host, SOURCE, "other"));
+    let judge = |node: &mut Node, identity, attempt, at: u64| {
+        node.instance.admit(identity, attempt, Proof::None, Now { mono_ns: at * SECOND, wall_ms: 1_000 })
+    };
+
+    let before = node.instance.identify(&attempt).unwrap();
+    let first = admitted(node.call_at(HOST, SOURCE, "same", SECOND));
+    // The copy had the last token: the call is known, and not refused for it.
+    let Verdict::Again(again) = judge(&mut node, &before, &attempt, 1) else { panic!("refused or let in") };
+    assert_eq!(again, first);
+    assert_eq!(node.instance.live().trunk_calls(0), 1);
+
+    // With room for another as well.
+    let Verdict::Again(again) = judge(&mut node, &before, &attempt, 3) else { panic!("let in twice") };
+    assert_eq!(again, first);
+
+    // What was seen of one call says nothing of another.
+    let second = admitted(judge(&mut node, &before, &other, 5));
+    assert_ne!(second.slot, first.slot);
+    let Verdict::Again(again) = node.call_at(HOST, SOURCE, "other", 5 * SECOND) else {
+        panic!("let in twice")
+    };
+    assert_eq!(again, second);
+
+    // Seen while it was up, and judged when it was over.
+    let seen = node.instance.identify(&attempt).unwrap();
+    assert!(node.instance.end(first.slot, |_| {}));
+    let third = admitted(judge(&mut node, &seen, &attempt, 9));
+    assert_ne!(third.slot, first.slot, "another use");
 }
 
 #[test]
