@@ -1,4 +1,5 @@
 //! Bytes as words of eight: what strings of a message, of an image and of an event are all told and compared by.
+//! Must never take what stands beside the bytes for one of them.
 
 /// Up to eight bytes as a word, padded with zeros; what is beyond eight is left out. Reads that may overlap, instead of one for
 /// each byte.

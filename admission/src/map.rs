@@ -256,17 +256,11 @@ pub(crate) fn prefetch_to_write(word: Option<&AtomicU64>) {
 }
 
 /// Which of eight words have this upper half, and which a lowest byte of 0: one bit each, found without a branch.
-#[cfg(not(loom))]
+#[cfg(all(target_arch = "x86_64", not(loom)))]
 #[inline(always)]
 pub(crate) fn marks(words: [u64; 8], upper: u32) -> (u32, u32) {
-    #[cfg(target_arch = "x86_64")]
     // SAFETY: every processor of this architecture has SSE2.
-    return unsafe { marks_of_four(words, upper) };
-    #[cfg(not(target_arch = "x86_64"))]
-    words.iter().rev().fold((0, 0), |(alike, empty), &word| {
-        let (is_alike, is_empty) = ((word >> 32) as u32 == upper, word as u8 == 0);
-        (alike << 1 | u32::from(is_alike), empty << 1 | u32::from(is_empty))
-    })
+    unsafe { marks_of_four(words, upper) }
 }
 
 /// [`marks`], four words at a time.

@@ -41,7 +41,7 @@ pub(crate) fn admit(
         None => {}
     }
     let slots = live.slots();
-    let look = identity.look.filter(|look| look.is_news_of(attempt.call));
+    let look = identity.look.filter(|look| look.found_nothing_of(attempt.call));
     let look = look.unwrap_or_else(|| slots.look(attempt.call));
     if let Some(claim) = look.known {
         return known(live, claim);

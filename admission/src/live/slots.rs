@@ -287,7 +287,7 @@ impl<'a> Slots<'a> {
         crash::point("slot.abandoned");
     }
 
-    /// Slots in a call's windows whose calls are ending: [`Slots::find`] passes them over.
+    /// Slots in a call's windows whose calls are ending: [`Slots::look`] passes them over.
     pub(super) fn ending(self, key: CallKey) -> impl Iterator<Item = SlotRef> {
         let places = self.windows(key).into_iter().flat_map(|window| window..window + WINDOW);
         places.filter(move |&index| index < self.tags.len()).filter_map(move |index| {
@@ -325,9 +325,9 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// Whether it is a look for this call that found nothing of it. What it found may be over by now: then one looks anew.
+    /// Whether it is a look for this call that found nothing of it. What it did find may be over by now.
     #[inline]
-    pub(crate) fn is_news_of(&self, key: CallKey) -> bool {
+    pub(crate) fn found_nothing_of(&self, key: CallKey) -> bool {
         self.key == key && self.known.is_none()
     }
 }

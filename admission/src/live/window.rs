@@ -2,7 +2,7 @@
 //!
 //! Must never branch on a tag: what other calls' tags hold is anybody's guess, and each wrong guess costs more than the look.
 
-#[cfg(any(test, loom))]
+#[cfg(any(test, not(target_arch = "x86_64"), loom))]
 use super::tag::Tag;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -17,19 +17,18 @@ pub(super) fn sight(tags: &[AtomicU64; WINDOW], fingerprint: u32) -> (u32, u32) 
     marks(core::array::from_fn(|bit| tags[bit].load(Ordering::SeqCst)), fingerprint)
 }
 
-#[cfg(not(loom))]
+#[cfg(all(target_arch = "x86_64", not(loom)))]
 #[inline(always)]
 fn marks(tags: [u64; WINDOW], fingerprint: u32) -> (u32, u32) {
-    // What a tag's lowest byte says is its state, and a free one's is 0.
+    // A tag's lowest byte is its state, and a free one's is 0.
     crate::map::marks(tags, fingerprint)
 }
 
-#[cfg(loom)]
-fn marks(tags: [u64; WINDOW], fingerprint: u32) -> (u32, u32) {
-    one_by_one(tags, fingerprint)
-}
+#[cfg(any(not(target_arch = "x86_64"), loom))]
+use one_by_one as marks;
 
-#[cfg(any(test, loom))]
+/// What `marks` finds, without registers of several words: for other processors and loom, and to compare with.
+#[cfg(any(test, not(target_arch = "x86_64"), loom))]
 fn one_by_one(tags: [u64; WINDOW], fingerprint: u32) -> (u32, u32) {
     let mask = |test: &dyn Fn(Tag) -> bool| {
         tags.iter().rev().fold(0, |mask, &tag| mask << 1 | u32::from(test(Tag(tag))))
@@ -63,22 +62,8 @@ impl Sight {
     pub(super) fn free_places(self) -> [u32; 2] {
         let first = self.free & ((1 << WINDOW) - 1);
         let second = self.free & !first;
-        let [in_first, in_second] = counts(self.free);
-        if in_first >= in_second { [first, second] } else { [second, first] }
+        if first.count_ones() >= second.count_ones() { [first, second] } else { [second, first] }
     }
-}
-
-/// Bits set in each of two windows, counted at once: not every processor that this is built for has an instruction for it.
-#[inline]
-fn counts(bits: u32) -> [u32; 2] {
-    if WINDOW != 8 {
-        let first = bits & ((1 << WINDOW) - 1);
-        return [first.count_ones(), (bits & !first).count_ones()];
-    }
-    let twos = (bits & 0x5555) + (bits >> 1 & 0x5555);
-    let fours = (twos & 0x3333) + (twos >> 2 & 0x3333);
-    let eights = (fours & 0x0f0f) + (fours >> 4 & 0x0f0f);
-    [eights & 0xff, eights >> 8]
 }
 
 #[cfg(all(test, not(loom)))]
@@ -86,13 +71,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn bits_of_two_windows_are_counted_apart() {
-        for bits in 0..1_u32 << (2 * WINDOW) {
-            assert_eq!(counts(bits), [(bits & 0xff).count_ones(), (bits >> 8).count_ones()], "{bits:#x}");
-        }
-    }
 
     proptest! {
         #[test]

@@ -33,7 +33,7 @@ fn the_same_invite_takes_one_token_and_one_slot() {
 
 /// Between the two halves of a decision lies the digest check, and another worker may judge a copy of the INVITE meanwhile.
 #[test]
-fn what_was_seen_of_a_call_before_its_password_is_not_believed_after_it() {
+fn a_call_is_not_judged_by_what_was_seen_of_it_before_its_password() {
     let mut one = trunk("acme", 0, "0.0.0.0/0");
     one.limits = Limits { rate: rate(1.0, 1), concurrent: None };
     let mut node = Node::with(&table(vec![one]));
