@@ -260,13 +260,13 @@ impl Instance {
     #[inline]
     pub fn call_key_to(&self, host: &Host, call_id: &[u8], from_tag: &[u8], cseq: u32) -> CallKey {
         let keys = self.live.keys();
-        let asked = self.tables.as_ref().map(|tables| (tables, tables.ask(host)));
-        let call = keys.call_id(call_id);
-        if let Some((tables, asked)) = asked {
-            tables.seek(asked);
+        if let Some(tables) = self.tables.as_ref() {
+            tables.ask(host);
         }
+        let call = keys.call_id(call_id);
         let key = CallKey(keys.call_of(call, from_tag, cseq));
         self.live.slots().prefetch(key);
+        self.events.prefetch();
         key
     }
 
@@ -289,7 +289,6 @@ impl Instance {
     #[inline]
     pub fn admit(&mut self, identity: &Identity, attempt: &Attempt<'_>, proof: Proof, now: Now) -> Verdict {
         let Some(tables) = &self.tables else { return Verdict::Refused(Refusal::new(Reason::NoData, None)) };
-        self.events.prefetch();
         let random = [next_random(&mut self.random), next_random(&mut self.random)];
         let uid = || uuid_v7(now.wall_ms, random);
         let verdict = decide::admit(tables, &self.live, identity, attempt, proof, now, uid);

@@ -9,7 +9,7 @@ use crate::control::{Pair, image_file};
 use crate::decide::Identity;
 use crate::error::OpenError;
 use crate::image::{
-    AccountView, Address, Asked, Check, Found, Ha1, Host, Image, SourceMatch, Text, TrunkRef, VALUE_LIVE,
+    AccountView, Address, Check, Found, Ha1, Host, Image, Sought, SourceMatch, Text, TrunkRef, VALUE_LIVE,
 };
 use crate::model::Kind;
 use crate::rate::Rate;
@@ -111,14 +111,24 @@ impl Tables {
 
     #[inline]
     fn first<T>(&self, question: impl Fn(&Image) -> Found<T>) -> Option<(T, bool)> {
-        if let Some(overlay) = &self.overlay {
-            match question(overlay) {
+        self.first_of((Some(()), ()), |image, ()| question(image))
+    }
+
+    /// The same of a question that something has been found out for before, in each image.
+    #[inline]
+    fn first_of<S, T>(
+        &self,
+        (of_overlay, of_base): (Option<S>, S),
+        question: impl Fn(&Image, S) -> Found<T>,
+    ) -> Option<(T, bool)> {
+        if let (Some(overlay), Some(known)) = (&self.overlay, of_overlay) {
+            match question(overlay, known) {
                 Found::Here(answer) => return Some((answer, true)),
                 Found::Deleted => return None,
                 Found::Nothing => {}
             }
         }
-        match question(&self.base) {
+        match question(&self.base, of_base) {
             Found::Here(answer) => Some((answer, false)),
             Found::Deleted | Found::Nothing => None,
         }
@@ -134,24 +144,28 @@ impl Tables {
         if in_overlay { self.newest() } else { &self.base }
     }
 
-    /// Asks for what says where the trunk of this host is; answers what [`Tables::seek`] goes on with.
+    /// Asks for what says where the trunk of this host is.
     #[inline]
-    pub(crate) fn ask(&self, host: &Host) -> (Option<Asked>, Asked) {
-        (self.overlay.as_ref().map(|overlay| overlay.ask(host)), self.base.ask(host))
+    pub(crate) fn ask(&self, host: &Host) {
+        self.images().for_each(|(image, _)| image.ask(host));
     }
 
-    /// Asks for the trunk itself. It has to be looked for anew: this is a hint.
+    /// Finds out where the trunk of this host is, if there is one, and asks for its block. `likely` hears its `live` and that of its
+    /// first gateway before the block is there: what it does with them must harm nothing when they are another's.
     #[inline]
-    pub(crate) fn seek(&self, (overlay, base): (Option<Asked>, Asked)) {
-        if let (Some(image), Some(asked)) = (&self.overlay, overlay) {
-            image.seek(asked);
-        }
-        self.base.seek(base);
+    pub(crate) fn seek(&self, host: &Host, likely: impl Fn(u32, u32)) -> (Option<Sought<'_>>, Sought<'_>) {
+        let overlay = self.overlay.as_ref().map(|overlay| overlay.seek(host, &likely));
+        (overlay, self.base.seek(host, &likely))
     }
 
+    /// The trunk of this host, which was sought.
     #[inline]
-    pub(crate) fn trunk_by_host(&self, host: &Host) -> Option<(TrunkRef, bool)> {
-        self.first(|image| image.trunk_by_host(host)).map(|found| self.trunk(found))
+    pub(crate) fn trunk_by_host(
+        &self,
+        host: &Host,
+        sought: (Option<Sought<'_>>, Sought<'_>),
+    ) -> Option<(TrunkRef, bool)> {
+        self.first_of(sought, |image, sought| image.trunk_by_host(host, sought)).map(|found| self.trunk(found))
     }
 
     #[inline]

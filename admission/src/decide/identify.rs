@@ -18,7 +18,15 @@ pub(crate) fn identify(
     attempt: &Attempt<'_>,
     trace: &impl Trace,
 ) -> Result<Identity, Refusal> {
-    let found = match tables.trunk_by_host(attempt.host) {
+    // What the call needs of its trunk is asked for all at once, as soon as it is known where it is: the block, the words of its limits,
+    // its first gateway's health. So is the body of its slot. Whatever waits for a page of one waits for those of the others meanwhile.
+    let sought = tables.seek(attempt.host, |trunk, gateway| {
+        live.prefetch_line(Scope::Trunk(trunk));
+        live.prefetch_health(gateway);
+    });
+    let look = live.slots().look(attempt.call);
+    live.slots().prefetch_body(&look);
+    let found = match tables.trunk_by_host(attempt.host, sought) {
         Some(trunk) => Some((trunk, By::Domain)),
         None => by_user_or_source(tables, attempt),
     };
@@ -26,14 +34,7 @@ pub(crate) fn identify(
     let Some(((trunk, in_overlay), _)) = found else {
         return Err(Refusal::new(Reason::UnknownDestination, None));
     };
-    // What is needed next is on its way while the caller's address is looked up.
-    live.prefetch_line(Scope::Trunk(trunk.live()));
-    if let Some(gateway) = tables.image(in_overlay).prefetch_gateway(&trunk) {
-        live.prefetch_health(gateway);
-    }
-    // So is the body of its slot: what waits for a page of one waits for those of the others at the same time.
-    let look = live.slots().look(attempt.call);
-    live.slots().prefetch_body(&look);
+    tables.image(in_overlay).prefetch_gateway(&trunk);
     let account = trunk.account().and_then(|live| tables.account(live));
     let mut identity = Identity { trunk, in_overlay, account, needs_password: false, look: Some(look) };
     let refuse = |reason| Err(Refusal::new(reason, Some(identity)));

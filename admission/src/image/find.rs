@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::host::Host;
-use super::index;
+use super::index::{self, Candidate, Candidates};
 use super::keys::*;
 use super::layout::*;
 use super::prefix::{Address, Lengths, Prefix};
@@ -26,9 +26,12 @@ pub(crate) enum Found<T> {
     Here(T),
 }
 
-/// A host that was asked for in an image.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked(u64);
+/// Where a host leads: the search, with the first candidate taken out of it.
+#[derive(Clone)]
+pub(crate) struct Sought<'a> {
+    first: Option<usize>,
+    others: Candidates<'a, HOST_WORDS>,
+}
 
 impl Image {
     /// The record of a trunk that was found.
@@ -37,33 +40,41 @@ impl Image {
         TrunkRef::of(self.section(Section::Trunks).array(entry as usize * LINE_WORDS), entry)
     }
 
-    /// Asks for what says where the trunk of this host is; answers what [`Image::seek`] goes on with.
+    /// Asks for what says where the trunk of this host is.
     #[inline]
-    pub(crate) fn ask(&self, host: &Host) -> Asked {
-        let hash = self.keys.host(host);
-        index::prefetch(self.section(Section::HostIndex), hash);
-        Asked(hash)
+    pub(crate) fn ask(&self, host: &Host) {
+        index::prefetch::<HOST_WORDS>(self.section(Section::HostIndex), self.keys.host(host));
     }
 
-    /// Asks for the block of the trunk that was asked for: most are three or four lines.
+    /// Finds out where the trunk of this host is, if there is one, and asks for its block: most are three or four lines. `likely` hears
+    /// its `live` and its first gateway's before the block is there.
     #[inline]
-    pub(crate) fn seek(&self, Asked(hash): Asked) {
-        if let Some(entry) = index::candidates(self.section(Section::HostIndex), hash).next() {
+    pub(crate) fn seek(&self, host: &Host, likely: impl Fn(u32, u32)) -> Sought<'_> {
+        let table = self.section(Section::HostIndex);
+        let mut others = index::hinted(table, self.keys.host(host));
+        let first = others.next().map(|Candidate { entry, at }| {
             (0..4).for_each(|line| self.section(Section::Trunks).prefetch((entry + line) * LINE_WORDS));
-        }
+            let hint = table.at(at + 1);
+            likely(high(hint), low(hint));
+            entry
+        });
+        Sought { first, others }
     }
 
-    /// Where the trunk is whose domain is `host`, in lower case.
+    /// Where the trunk is whose domain is `host`, in lower case, which was sought.
     #[inline]
-    pub(crate) fn trunk_by_host(&self, host: &Host) -> Found<u32> {
+    pub(crate) fn trunk_by_host(&self, host: &Host, sought: Sought<'_>) -> Found<u32> {
         let suffix = &self.trunk_suffix;
         let Some(id_length) = host.len().checked_sub(suffix.len()) else { return Found::Nothing };
         if suffix.is_empty() || !host.ends_with(suffix.words(), id_length) {
             return Found::Nothing;
         }
-        index::candidates(self.section(Section::HostIndex), self.keys.host(host))
+        let trunks = self.section(Section::Trunks);
+        let Sought { first, others } = sought;
+        first
+            .into_iter()
+            .chain(others.map(|candidate| candidate.entry))
             .find(|&entry| {
-                let trunks = self.section(Section::Trunks);
                 let id = trunks.at(entry * LINE_WORDS + T_ID);
                 if low(id) as usize != id_length {
                     return false;

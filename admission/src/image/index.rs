@@ -3,6 +3,8 @@
 //! Two kinds: an *index*, whose bucket is `fingerprint << 32 | entry + 1`, for keys that stand elsewhere; and a *keyed*
 //! table, whose bucket holds the key itself above its value. An empty bucket is 0. No search runs longer than
 //! [`MAX_PROBES`]: the builder makes sure of it, the reader does not rely on it.
+//!
+//! An index may have a second word in each bucket, a hint: what else whoever finds the entry will want from memory.
 
 use crate::map::Words;
 
@@ -27,9 +29,52 @@ fn next_bucket(bucket: usize, buckets: usize) -> usize {
 /// Entries whose key hashes to `hash`: each a candidate that the caller compares.
 #[inline]
 pub(super) fn candidates(table: Words<'_>, hash: u64) -> impl Iterator<Item = usize> + '_ {
-    probe(table, hash)
-        .filter(move |word| word >> 32 == hash >> 32)
-        .filter_map(|word| (word as u32 as usize).checked_sub(1))
+    hinted::<1>(table, hash).map(|candidate| candidate.entry)
+}
+
+/// The same of an index whose buckets have `WORDS` words.
+#[inline]
+pub(super) fn hinted<const WORDS: usize>(table: Words<'_>, hash: u64) -> Candidates<'_, WORDS> {
+    let buckets = table.len() / WORDS;
+    let left = MAX_PROBES.min(buckets);
+    Candidates { table, fingerprint: (hash >> 32) as u32, bucket: first_bucket(hash, buckets), left }
+}
+
+/// What a search of an index finds, one by one.
+#[derive(Clone)]
+pub(super) struct Candidates<'a, const WORDS: usize> {
+    table: Words<'a>,
+    fingerprint: u32,
+    bucket: usize,
+    left: usize,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) entry: usize,
+    /// Where its bucket stands in the table.
+    pub(super) at: usize,
+}
+
+impl<const WORDS: usize> Iterator for Candidates<'_, WORDS> {
+    type Item = Candidate;
+
+    #[inline]
+    fn next(&mut self) -> Option<Candidate> {
+        while self.left > 0 {
+            let at = self.bucket * WORDS;
+            let word = self.table.at(at);
+            self.bucket = next_bucket(self.bucket, self.table.len() / WORDS);
+            self.left = if word == 0 { 0 } else { self.left - 1 };
+            if let Some(entry) = entry_of(word)
+                && (word >> 32) as u32 == self.fingerprint
+            {
+                return Some(Candidate { entry, at });
+            }
+        }
+        None
+    }
 }
 
 /// The value stored with `key` in a keyed table; buckets are `key << value_bits | value`, never 0.
@@ -38,10 +83,10 @@ pub(super) fn keyed(table: Words<'_>, hash: u64, key: u64, value_bits: u32) -> O
     probe(table, hash).find(|word| word >> value_bits == key).map(|word| word & ((1 << value_bits) - 1))
 }
 
-/// Asks for the first bucket that a search will look at.
+/// Asks for the first bucket that a search of an index will look at.
 #[inline]
-pub(super) fn prefetch(table: Words<'_>, hash: u64) {
-    table.prefetch(first_bucket(hash, table.len()));
+pub(super) fn prefetch<const WORDS: usize>(table: Words<'_>, hash: u64) {
+    table.prefetch(first_bucket(hash, table.len() / WORDS) * WORDS);
 }
 
 /// The buckets from the first for `hash` up to an empty one.
@@ -93,7 +138,7 @@ fn try_build(
             if let Some(suspects) = &mut suspects
                 && table[bucket] >> 32 == word >> 32
             {
-                suspects.push((entry_of(word), entry_of(table[bucket])));
+                suspects.extend(entry_of(word).zip(entry_of(table[bucket])));
             }
             // One short of the bound, so that a miss also finds an empty bucket within it.
             if probes + 1 >= MAX_PROBES {
@@ -112,7 +157,8 @@ pub(super) fn entry_word(hash: u64, entry: usize) -> u64 {
     hash & 0xffff_ffff_0000_0000 | (entry as u64 + 1)
 }
 
-/// The entry that a bucket word names; the word is not 0.
-fn entry_of(word: u64) -> usize {
-    (word as u32).wrapping_sub(1) as usize
+/// The entry that a bucket word names; `None` of an empty one.
+#[inline]
+pub(super) fn entry_of(word: u64) -> Option<usize> {
+    (word as u32).checked_sub(1).map(|entry| entry as usize)
 }

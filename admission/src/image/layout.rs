@@ -4,7 +4,7 @@
 
 /// First word of an image: "TRNKIMG1".
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"TRNKIMG1");
-pub(super) const LAYOUT_VERSION: u64 = 3;
+pub(super) const LAYOUT_VERSION: u64 = 4;
 /// The layout word: version and a number derived from every size below.
 pub(super) const IMAGE_LAYOUT: u64 = LAYOUT_VERSION << 32
     | (HEADER_WORDS * 31
@@ -17,7 +17,8 @@ pub(super) const IMAGE_LAYOUT: u64 = LAYOUT_VERSION << 32
         + GATEWAY_WORDS * 53
         + V6_WORDS * 59
         + USER_WORDS * 61
-        + SET_WORDS * 67) as u64;
+        + SET_WORDS * 67
+        + HOST_WORDS * 79) as u64;
 
 /// Words before the first section.
 pub(super) const HEADER_WORDS: usize = 64;
@@ -65,7 +66,7 @@ pub(super) enum Section {
     /// Distinct failover sets.
     Sets = 5,
     Strings = 6,
-    /// Index: host → trunk.
+    /// Index: host → trunk, with a hint ([`HOST_WORDS`]).
     HostIndex = 7,
     /// Index: `live` → trunk.
     LiveIndex = 8,
@@ -136,12 +137,20 @@ pub(super) const ACCOUNT_WORDS: usize = 4;
 pub(super) const CREDENTIAL_WORDS: usize = 8;
 /// A gateway: URI, `live` with priority and weight.
 pub(super) const GATEWAY_WORDS: usize = 2;
+/// The word of a gateway whose high half is its `live`.
+pub(super) const GATEWAY_LIVE: usize = 1;
 /// An IPv6 prefix: address (2), value with length.
 pub(super) const V6_WORDS: usize = 3;
 /// An inbound user: string, `live` of its trunk or [`VALUE_DELETED`].
 pub(super) const USER_WORDS: usize = 2;
 /// A failover set.
 pub(super) const SET_WORDS: usize = crate::model::FailoverCodes::WORDS;
+
+/// A bucket of the index of hosts: the entry; `live` of the trunk in the high half, of its first gateway in the low half
+/// ([`NO_GATEWAY`] when it has none). So whoever finds the bucket can ask for the words in `live` and for the block at once, and
+/// does not wait for the block to know where they are.
+pub(super) const HOST_WORDS: usize = 2;
+pub(super) const NO_GATEWAY: u32 = u32::MAX;
 
 /// A value of the source maps: nothing is listed here any more (overlays).
 pub(super) const VALUE_DELETED: u64 = 1;

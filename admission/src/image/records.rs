@@ -231,12 +231,12 @@ impl Image {
         self.text(account.record[0])
     }
 
-    /// Asks for the URI of the trunk's first gateway, which most calls take; answers the index of its health word.
+    /// Asks for the URI of the trunk's first gateway, which most calls take.
     #[inline]
-    pub(crate) fn prefetch_gateway(&self, trunk: &TrunkRef) -> Option<u32> {
-        let first = self.gateways(trunk).next()?;
-        self.section(Section::Strings).prefetch(high(first.uri) as usize);
-        Some(first.live)
+    pub(crate) fn prefetch_gateway(&self, trunk: &TrunkRef) {
+        if let Some(first) = self.gateways(trunk).next() {
+            self.section(Section::Strings).prefetch(high(first.uri) as usize);
+        }
     }
 
     /// The trunk's gateways in order of priority.

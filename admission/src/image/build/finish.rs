@@ -70,6 +70,9 @@ impl Draft<'_> {
                 doubled |= self.check_double(section, entry, earlier);
             }
             match built.table {
+                Some(table) if section == Section::HostIndex => {
+                    self.sections[section as usize] = self.hinted(&table);
+                }
                 Some(table) => self.sections[section as usize] = table,
                 None if doubled => {}
                 None => self.problem("a look-up table cannot be built with these keys".to_owned()),
@@ -85,6 +88,19 @@ impl Draft<'_> {
         }
         let header = self.header(settings, total);
         Ok(ImageWords { header, sections: self.sections })
+    }
+
+    /// The index of hosts, with what each bucket says beside where its trunk is.
+    fn hinted(&self, table: &[u64]) -> Vec<u64> {
+        let trunks = &self.sections[Section::Trunks as usize];
+        let hint = |entry: usize| {
+            let block = &trunks[entry * LINE_WORDS..];
+            let (from, count) = (high(block[T_GATEWAYS]) as usize, low(block[T_GATEWAYS]));
+            let gateway = if count == 0 { NO_GATEWAY } else { high(block[from + GATEWAY_LIVE]) };
+            halves(high(block[T_LIVE]), gateway)
+        };
+        let buckets = table.iter().map(|&word| [word, index::entry_of(word).map_or(0, hint)]);
+        buckets.flatten().collect()
     }
 
     /// Two records of one fingerprint: says so if they have one key.
