@@ -5,6 +5,8 @@
 //! wrong data at worst, never undefined behaviour. A mapping is never resized and its file never truncated by us: pages
 //! that vanished would be a SIGBUS in a worker, and one dead worker is a dead proxy.
 
+mod words;
+
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -13,6 +15,7 @@ use std::path::Path;
 use std::ptr::{self, NonNull};
 
 use crate::sync::AtomicU64;
+pub(crate) use words::Words;
 
 /// Mode of the files that one side writes: its owner writes, the group reads.
 pub(crate) const FILE_MODE: u32 = 0o640;
@@ -40,6 +43,10 @@ pub(crate) const WORD: usize = size_of::<u64>();
 /// Words in a page, or in several where pages are larger: what [`Map::release`] begins at.
 pub(crate) const PAGE_WORDS: usize = 65_536 / WORD;
 
+/// Bytes of a huge page. A mapping of one or more begins at a multiple, so that the processor can find its memory huge page by huge
+/// page: a call reads ten places anywhere in these files, and otherwise waits for the way to them as long as for what stands there.
+const HUGE_PAGE: usize = 2 << 20;
+
 /// A mapping that lives until it is dropped. The file may be renamed or unlinked meanwhile; the pages stay.
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -57,7 +64,7 @@ unsafe impl Sync for Map {}
 
 impl Map {
     /// Makes a file of exactly `words` zero words and maps it for writing. Fails if it exists. Its memory is reserved
-    /// now, so that a full file system is an error here and not a SIGBUS later.
+    /// now, in huge pages if it can be, so that a full file system is an error here and not a SIGBUS later.
     pub(crate) fn create(path: &Path, words: usize, mode: u32) -> io::Result<Map> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)?;
         // The mode is what was asked for, whatever the process's umask.
@@ -69,7 +76,9 @@ impl Map {
         if refused != 0 {
             return Err(io::Error::from_raw_os_error(refused));
         }
-        Map::of(file, true)
+        let map = Map::of(file, true)?;
+        map.use_huge_pages();
+        Ok(map)
     }
 
     /// Maps an existing file for reading and writing.
@@ -89,15 +98,24 @@ impl Map {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let protection = if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
-        // SAFETY: a fresh shared mapping of a file that we hold open; no existing memory is touched.
+        let hint = if bytes < HUGE_PAGE { ptr::null_mut() } else { free_address(bytes) };
+        // SAFETY: a fresh shared mapping of a file that we hold open; no existing memory is touched, whatever the hint.
         let address = unsafe {
-            libc::mmap(ptr::null_mut(), words * WORD, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
+            libc::mmap(hint, words * WORD, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
         };
         if address == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         let first = NonNull::new(address.cast::<AtomicU64>()).ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(Map { first, words, writable, file })
+    }
+
+    /// Puts the file's memory into huge pages, for every process that maps it, as far as the system has any and knows how (Linux 6.1,
+    /// whatever the mount's own setting but `deny`). Takes milliseconds for each 10 MiB, so it is for whoever makes a file and lets
+    /// nobody wait. Nothing depends on it: what is refused stays in small pages.
+    pub(crate) fn use_huge_pages(&self) {
+        // SAFETY: exactly the range that `of` mapped; what stands in it does not change.
+        unsafe { libc::madvise(self.first.as_ptr().cast(), self.words * WORD, libc::MADV_COLLAPSE) };
     }
 
     /// All words. Storing to one of a read-only mapping would fault, so those are handed out only as [`Words`].
@@ -120,7 +138,7 @@ impl Map {
 
     /// The words, for loading only.
     pub(crate) fn words(&self) -> Words<'_> {
-        Words(self.raw_words())
+        Words::new(self.raw_words())
     }
 
     #[cfg(not(loom))]
@@ -173,60 +191,19 @@ impl Drop for Map {
     }
 }
 
-/// Words that are only ever loaded. Anything out of range reads as 0, so no offset found in a file can panic.
-#[derive(Clone, Copy)]
-pub(crate) struct Words<'a>(&'a [AtomicU64]);
-
-impl<'a> Words<'a> {
-    /// Words of a test's own.
-    #[cfg(test)]
-    pub(crate) fn new(words: &'a [AtomicU64]) -> Words<'a> {
-        Words(words)
+/// An address at a multiple of [`HUGE_PAGE`] with room for so many bytes; null when there is none. Nobody else is kept from taking it,
+/// so it is a hint for a mapping.
+fn free_address(bytes: usize) -> *mut libc::c_void {
+    let room = bytes.saturating_add(HUGE_PAGE);
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a fresh mapping of nothing; no existing memory is touched.
+    let address = unsafe { libc::mmap(ptr::null_mut(), room, libc::PROT_NONE, flags, -1, 0) };
+    if address == libc::MAP_FAILED {
+        return ptr::null_mut();
     }
-
-    /// How many there are.
-    pub(crate) fn len(self) -> usize {
-        self.0.len()
-    }
-
-    /// One word; 0 beyond the end.
-    #[inline]
-    pub(crate) fn at(self, index: usize) -> u64 {
-        self.0.get(index).map_or(0, |word| word.load(crate::sync::Ordering::Relaxed))
-    }
-
-    /// `count` words from `from`, or as many of them as exist.
-    #[inline]
-    pub(crate) fn range(self, from: usize, count: usize) -> Words<'a> {
-        let end = from.saturating_add(count).min(self.0.len());
-        Words(self.0.get(from..end).unwrap_or(&[]))
-    }
-
-    /// `count` words from `from`, if all of them exist; else none.
-    #[inline]
-    pub(crate) fn part(self, from: usize, count: usize) -> Words<'a> {
-        Words(self.0.get(from..).and_then(|rest| rest.get(..count)).unwrap_or(&[]))
-    }
-
-    /// Asks for the line of a word that will be read soon.
-    #[inline(always)]
-    pub(crate) fn prefetch(self, index: usize) {
-        prefetch(self.0.get(index));
-    }
-
-    /// `N` words from `from`, those beyond the end as 0.
-    #[inline]
-    pub(crate) fn array<const N: usize>(self, from: usize) -> [u64; N] {
-        match self.0.get(from..).and_then(|words| words.first_chunk::<N>()) {
-            Some(words) => core::array::from_fn(|index| words[index].load(crate::sync::Ordering::Relaxed)),
-            None => core::array::from_fn(|index| self.at(from.saturating_add(index))),
-        }
-    }
-
-    /// All of them in order.
-    pub(crate) fn iter(self) -> impl Iterator<Item = u64> + 'a {
-        self.0.iter().map(|word| word.load(crate::sync::Ordering::Relaxed))
-    }
+    // SAFETY: exactly the range that was mapped just now, which nobody has seen.
+    unsafe { libc::munmap(address, room) };
+    ptr::without_provenance_mut(address.addr().next_multiple_of(HUGE_PAGE))
 }
 
 /// Asks the processor for the cache line of a word that will be read soon. A hint: it changes nothing and waits for nothing.

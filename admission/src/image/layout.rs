@@ -29,8 +29,9 @@ pub(super) const H_GENERATION: usize = 3;
 pub(super) const H_REVISION: usize = 4;
 /// Sum over every word after the header.
 pub(super) const H_BODY_SUM: usize = 5;
-/// 1 base, 2 overlay.
 pub(super) const H_SORT: usize = 6;
+pub(super) const SORT_BASE: u64 = 1;
+pub(super) const SORT_OVERLAY: u64 = 2;
 /// Generation of the base that an overlay belongs to; of itself for a base.
 pub(super) const H_BASE: usize = 7;
 pub(super) const H_KEY_0: usize = 8;

@@ -117,7 +117,7 @@ impl Image {
 
     /// Whether it is an overlay.
     pub fn is_overlay(&self) -> bool {
-        self.header(H_SORT) == 2
+        self.header(H_SORT) == SORT_OVERLAY
     }
 
     /// The store's revision it was made from.

@@ -13,7 +13,7 @@ use crate::control::{Pair, image_file};
 use crate::crash;
 use crate::image::ImageWords;
 use crate::live::Live;
-use crate::map::FILE_MODE;
+use crate::map::{FILE_MODE, Map};
 
 /// Pairs that keep their files after newer ones were named: a worker that loaded one just before can still open it.
 const KEPT_PAIRS: usize = 4;
@@ -47,6 +47,12 @@ impl Files {
         crash::point("publish.created");
         words.write_to(&mut file)?;
         crash::point("publish.written");
+        // An overlay is small and made anew with each change; a base is neither.
+        if words.is_base()
+            && let Ok(map) = Map::open_read_only(&aside)
+        {
+            map.use_huge_pages();
+        }
         self.share(&aside)?;
         crash::point("publish.shared");
         fs::rename(&aside, path)?;

@@ -29,6 +29,11 @@ impl ImageWords {
         self.parts().map(<[u64]>::len).sum::<usize>() * WORD
     }
 
+    /// Whether it is a base.
+    pub(crate) fn is_base(&self) -> bool {
+        self.header[H_SORT] == SORT_BASE
+    }
+
     /// Writes the bytes of the file, in this machine's order.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         let mut buffer = [0; CHUNK_WORDS * WORD];
@@ -157,7 +162,7 @@ impl Draft<'_> {
         words[H_TOTAL_WORDS] = total as u64;
         words[H_GENERATION] = u64::from(settings.generation);
         words[H_REVISION] = settings.revision;
-        words[H_SORT] = if settings.generation == settings.base { 1 } else { 2 };
+        words[H_SORT] = if settings.generation == settings.base { SORT_BASE } else { SORT_OVERLAY };
         words[H_BASE] = u64::from(settings.base);
         words[H_KEY_0] = self.keys.0;
         words[H_KEY_1] = self.keys.1;
