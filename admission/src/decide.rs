@@ -11,10 +11,9 @@ pub(crate) mod trace;
 use std::net::IpAddr;
 
 use crate::image::{AccountView, Host, TrunkRef};
-use crate::live::slots::Look;
 use crate::live::{CallKey, SlotRef};
 use crate::reason::Reason;
-pub(crate) use identify::identify;
+pub(crate) use identify::{identify, seek};
 pub(crate) use spend::{admit, weigh};
 
 /// What the decision looks at.
@@ -52,9 +51,6 @@ pub struct Identity {
     pub(crate) account: Option<(AccountView, bool)>,
     /// Whether a password must be proved.
     pub needs_password: bool,
-    /// What a look at the slots found of the call meanwhile. It may be old by then: whoever claims by it, and whoever is refused after
-    /// it, looks again.
-    pub(crate) look: Option<Look>,
 }
 
 /// A refused call: why, and the numbers behind it.

@@ -130,7 +130,7 @@ impl Explainer {
             call: CallKey([0, 0]),
         };
         let trace = RefCell::new(Vec::new());
-        let judged = decide::identify(tables, &self.live, &attempt, &trace);
+        let judged = decide::identify(tables, tables.seek(attempt.host, |_, _| {}), &attempt, &trace);
         let (identity, refusal) = match &judged {
             Err(refusal) => (refusal.identity, Some(*refusal)),
             Ok(identity) => {

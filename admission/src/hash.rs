@@ -1,12 +1,10 @@
 //! Keyed hashes for the look-up tables and check sums for what is written.
 //!
-//! Keys are random per file, so that nobody who chooses a Call-ID, a user name or a prefix can choose its bucket.
+//! Keys are random for each `live` file and each base image, whose overlays share them, so that nobody who chooses a Call-ID, a user name or a prefix can choose its bucket.
 //! The check sum finds damage, not malice.
 
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::SipHasher13 as SipHasher128;
-
-use crate::image::Host;
 
 /// The two secret words of a keyed hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +27,12 @@ impl Keys {
         SipHasher13::new_with_keys(self.0 ^ space as u64, self.1).hash(bytes)
     }
 
-    /// Hash of a host name that is already in lower case (RFC 3261 section 19.1.4: hosts compare without case). Only
-    /// hosts that the publisher chose are ever stored, so nobody can crowd a bucket: a fold for each word is enough.
+    /// Hash of a name's words and its length in bytes. Only names that the publisher chose are ever stored by it, so nobody can crowd a
+    /// bucket: a fold for each word is enough.
     #[inline]
-    pub(crate) fn host(self, host: &Host) -> u64 {
-        let (last, whole) = host.words().split_last().unwrap_or((&0, &[]));
-        let begun = self.0 ^ host.len() as u64;
+    pub(crate) fn name(self, words: &[u64], length: usize) -> u64 {
+        let (last, whole) = words.split_last().unwrap_or((&0, &[]));
+        let begun = self.0 ^ length as u64;
         let hash = whole.iter().fold(begun, |hash, word| fold(hash ^ word, 0x9e37_79b9_7f4a_7c15));
         fold(hash ^ last, self.1 | 1)
     }

@@ -3,7 +3,7 @@
 //! Made once before Kamailio forks, then each process goes on with its own copy of the handle over the same memory.
 //! After start nothing here locks, waits, or allocates, but for the moment a new image is mapped.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
 
 use crate::clock::Now;
@@ -15,6 +15,7 @@ use crate::events::{EventOut, Producer, Pushed, Size};
 use crate::image::{Check, GatewayView, Ha1, Host, Label, Text};
 use crate::live::health::{Fitness, HealthWord, Outcome};
 use crate::live::process::Counter;
+use crate::live::slots::Look;
 use crate::live::{CallKey, CallView, Capacity, Ending, Live, Origin, SlotRef};
 use crate::map::{self, monotonic_ns};
 use crate::model::FailoverCodes;
@@ -118,6 +119,8 @@ pub struct Instance {
     events: Producer,
     process: u32,
     random: u64,
+    /// What [`Instance::identify`] saw of the call among the slots, for [`Instance::admit`].
+    look: Cell<Option<Look>>,
 }
 
 /// Between two attempts at something that was not there.
@@ -163,6 +166,7 @@ impl Instance {
             events,
             process: 0,
             random: 0x9e37_79b9_7f4a_7c15,
+            look: Cell::new(None),
         }
     }
 
@@ -275,7 +279,11 @@ impl Instance {
     pub fn identify(&self, attempt: &Attempt<'_>) -> Result<Identity, Refusal> {
         let identity = match &self.tables {
             None => Err(Refusal::new(Reason::NoData, None)),
-            Some(tables) => decide::identify(tables, &self.live, attempt, &()),
+            Some(tables) => {
+                let sought = decide::seek(tables, &self.live, attempt.host);
+                self.look.set(Some(self.live.slots().look_ahead(attempt.call)));
+                decide::identify(tables, sought, attempt, &())
+            }
         };
         identity.inspect_err(|refusal| self.count_refusal(refusal))
     }
@@ -291,7 +299,7 @@ impl Instance {
         let Some(tables) = &self.tables else { return Verdict::Refused(Refusal::new(Reason::NoData, None)) };
         let random = [next_random(&mut self.random), next_random(&mut self.random)];
         let uid = || uuid_v7(now.wall_ms, random);
-        let verdict = decide::admit(tables, &self.live, identity, attempt, proof, now, uid);
+        let verdict = decide::admit(tables, &self.live, identity, attempt, self.look.take(), proof, now, uid);
         match &verdict {
             Verdict::Admitted(_) => self.live.count(self.process, Counter::Admitted),
             Verdict::Again(_) => self.live.count(self.process, Counter::Again),
@@ -354,7 +362,7 @@ impl Instance {
         let tables = self.tables.as_ref()?;
         let (trunk, in_overlay) = tables.trunk_by_live(trunk_live)?;
         let account = trunk.account().and_then(|live| tables.account(live));
-        Some(Identity { trunk, in_overlay, account, needs_password: false, look: None })
+        Some(Identity { trunk, in_overlay, account, needs_password: false })
     }
 
     /// The answers after which the trunk's next gateway is tried.

@@ -24,6 +24,9 @@ pub(crate) struct Tables {
     retired: Option<(Image, usize)>,
 }
 
+/// What was found out for a host in the overlay and in the base.
+pub(crate) type SoughtBoth<'a> = (Option<Sought<'a>>, Sought<'a>);
+
 /// Why a pair was not mapped, and what was mapped before it.
 pub(crate) type Refused = Box<(OpenError, Option<Tables>)>;
 
@@ -153,7 +156,7 @@ impl Tables {
     /// Finds out where the trunk of this host is, if there is one, and asks for its block. `likely` hears its `live` and that of its
     /// first gateway before the block is there: what it does with them must harm nothing when they are another's.
     #[inline]
-    pub(crate) fn seek(&self, host: &Host, likely: impl Fn(u32, u32)) -> (Option<Sought<'_>>, Sought<'_>) {
+    pub(crate) fn seek(&self, host: &Host, likely: impl Fn(u32, u32)) -> SoughtBoth<'_> {
         let overlay = self.overlay.as_ref().map(|overlay| overlay.seek(host, &likely));
         (overlay, self.base.seek(host, &likely))
     }
@@ -163,7 +166,7 @@ impl Tables {
     pub(crate) fn trunk_by_host(
         &self,
         host: &Host,
-        sought: (Option<Sought<'_>>, Sought<'_>),
+        sought: SoughtBoth<'_>,
     ) -> Option<(TrunkRef, bool)> {
         self.first_of(sought, |image, sought| image.trunk_by_host(host, sought)).map(|found| self.trunk(found))
     }

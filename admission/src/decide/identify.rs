@@ -4,28 +4,30 @@
 
 use super::trace::{By, Step, Trace};
 use super::{Attempt, Identity, Refusal};
-use crate::image::{SourceMatch, TrunkRef};
+use crate::image::{Host, SourceMatch, TrunkRef};
 use crate::live::{Live, Scope};
 use crate::model::AuthMode;
 use crate::reason::Reason;
-use crate::tables::Tables;
+use crate::tables::{SoughtBoth, Tables};
+
+/// Finds out where the trunk is that the host is of. What a call needs of it is asked for all at once, as soon as it is known where it
+/// is: its block, the words of its limits, its first gateway's health. So whatever waits for one waits for the others meanwhile.
+#[inline]
+pub(crate) fn seek<'a>(tables: &'a Tables, live: &Live, host: &Host) -> SoughtBoth<'a> {
+    tables.seek(host, |trunk, gateway| {
+        live.prefetch_line(Scope::Trunk(trunk));
+        live.prefetch_health(gateway);
+    })
+}
 
 /// Whose call is it, may that trunk be used here and now, and what must the caller prove?
 #[inline]
 pub(crate) fn identify(
     tables: &Tables,
-    live: &Live,
+    sought: SoughtBoth<'_>,
     attempt: &Attempt<'_>,
     trace: &impl Trace,
 ) -> Result<Identity, Refusal> {
-    // What the call needs of its trunk is asked for all at once, as soon as it is known where it is: the block, the words of its limits,
-    // its first gateway's health. So is the body of its slot. Whatever waits for a page of one waits for those of the others meanwhile.
-    let sought = tables.seek(attempt.host, |trunk, gateway| {
-        live.prefetch_line(Scope::Trunk(trunk));
-        live.prefetch_health(gateway);
-    });
-    let look = live.slots().look(attempt.call);
-    live.slots().prefetch_body(&look);
     let found = match tables.trunk_by_host(attempt.host, sought) {
         Some(trunk) => Some((trunk, By::Domain)),
         None => by_user_or_source(tables, attempt),
@@ -36,7 +38,7 @@ pub(crate) fn identify(
     };
     tables.image(in_overlay).prefetch_gateway(&trunk);
     let account = trunk.account().and_then(|live| tables.account(live));
-    let mut identity = Identity { trunk, in_overlay, account, needs_password: false, look: Some(look) };
+    let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
     let refuse = |reason| Err(Refusal::new(reason, Some(identity)));
     let account_enabled = trunk.account().is_none() || account.is_some_and(|(account, _)| account.enabled());
     trace.step(|| Step::Enabled { trunk: trunk.enabled(), account: account_enabled });

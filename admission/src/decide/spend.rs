@@ -6,7 +6,7 @@ use super::trace::{LevelName, Step, Trace};
 use super::{Admission, Attempt, Identity, Proof, Refusal, Verdict};
 use crate::clock::Now;
 use crate::crash;
-use crate::live::slots::Claim;
+use crate::live::slots::{Claim, Look};
 use crate::live::{CallKey, Line, Live, Scope};
 use crate::rate::{Rate, Token};
 use crate::reason::Reason;
@@ -24,12 +24,16 @@ struct Level<'a> {
 }
 
 /// Spends: CPS, then concurrency, of trunk, account and node, then a slot. All or nothing.
+///
+/// `seen` is what a look at the slots found of the call before. It may be old by now: whoever claims by it, and whoever is refused after
+/// it, looks again.
 #[inline]
 pub(crate) fn admit(
     tables: &Tables,
     live: &Live,
     identity: &Identity,
     attempt: &Attempt<'_>,
+    seen: Option<Look>,
     proof: Proof,
     now: Now,
     uid: impl FnOnce() -> [u8; 16],
@@ -41,7 +45,7 @@ pub(crate) fn admit(
         None => {}
     }
     let slots = live.slots();
-    let look = identity.look.filter(|look| look.found_nothing_of(attempt.call));
+    let look = seen.filter(|look| look.found_nothing_of(attempt.call));
     let look = look.unwrap_or_else(|| slots.look(attempt.call));
     if let Some(claim) = look.known {
         return known(live, claim);

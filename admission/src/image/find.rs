@@ -43,7 +43,7 @@ impl Image {
     /// Asks for what says where the trunk of this host is.
     #[inline]
     pub(crate) fn ask(&self, host: &Host) {
-        index::prefetch::<HOST_WORDS>(self.section(Section::HostIndex), self.keys.host(host));
+        index::prefetch::<HOST_WORDS>(self.section(Section::HostIndex), host.hash(self.keys));
     }
 
     /// Finds out where the trunk of this host is, if there is one, and asks for its block: most are three or four lines. `likely` hears
@@ -51,7 +51,7 @@ impl Image {
     #[inline]
     pub(crate) fn seek(&self, host: &Host, likely: impl Fn(u32, u32)) -> Sought<'_> {
         let table = self.section(Section::HostIndex);
-        let mut others = index::hinted(table, self.keys.host(host));
+        let mut others = index::hinted(table, host.hash(self.keys));
         let first = others.next().map(|Candidate { entry, at }| {
             (0..4).for_each(|line| self.section(Section::Trunks).prefetch((entry + line) * LINE_WORDS));
             let hint = table.at(at + 1);

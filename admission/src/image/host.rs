@@ -2,18 +2,31 @@
 //!
 //! Must never take bytes of a message for more than they are: what is too long for any image is nobody's.
 
+use core::cell::Cell;
 use core::fmt;
 
 use super::text::MAX_TEXT;
 use crate::bytes::word_of;
+use crate::hash::Keys;
 use crate::map::{WORD, Words};
 
 /// A host name as it is looked up: in lower case (RFC 3261 section 19.1.4), on the stack, padded with zeros. One that is longer than
 /// any string of an image is nobody's, and so is the empty one that stands for it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Host {
     words: [u64; HOST_WORDS],
     length: usize,
+    /// Its hash, and by which keys: it is asked for more than once, by the same ones.
+    hashed: Cell<(Keys, u64)>,
+}
+
+/// Keys that nothing has been hashed by.
+const NO_KEYS: Keys = Keys(0, 0);
+
+impl PartialEq for Host {
+    fn eq(&self, other: &Host) -> bool {
+        self.length == other.length && self.words() == other.words()
+    }
 }
 
 /// Room for the longest string and a zero after it.
@@ -32,7 +45,8 @@ impl Host {
     #[inline]
     pub fn new(host: &[u8]) -> Host {
         let host = if host.len() > MAX_TEXT { &[] } else { host };
-        let mut folded = Host { words: [0; HOST_WORDS], length: host.len() };
+        let hashed = Cell::new((NO_KEYS, 0));
+        let mut folded = Host { words: [0; HOST_WORDS], length: host.len(), hashed };
         let (whole, rest) = host.as_chunks::<WORD>();
         for (folded, chunk) in folded.words.iter_mut().zip(whole) {
             *folded = lower_case(u64::from_le_bytes(*chunk));
@@ -57,6 +71,18 @@ impl Host {
     #[inline]
     pub(crate) fn words(&self) -> &[u64] {
         &self.words[..self.length / WORD + 1]
+    }
+
+    /// Its hash by these keys. It is in lower case already (RFC 3261 section 19.1.4: hosts compare without case).
+    #[inline]
+    pub(super) fn hash(&self, keys: Keys) -> u64 {
+        let (by, hash) = self.hashed.get();
+        if by == keys && by != NO_KEYS {
+            return hash;
+        }
+        let hash = keys.name(self.words(), self.length);
+        self.hashed.set((keys, hash));
+        hash
     }
 
     /// Eight of its bytes from anywhere; zeros beyond the end.

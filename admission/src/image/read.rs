@@ -34,7 +34,7 @@ const RELEASED_WORDS: usize = 64 * PAGE_WORDS;
 #[derive(Debug)]
 pub struct Image {
     map: Map,
-    pub(super) keys: Keys,
+    pub(crate) keys: Keys,
     sections: [(usize, usize); SECTIONS],
     node_rate: Option<Rate>,
     node_concurrent: Option<u32>,
@@ -78,11 +78,10 @@ impl Image {
             *section = (from, count);
         }
         let keys = Keys(words.at(H_KEY_0), words.at(H_KEY_1));
-        let nobodys = Host::new(b"");
         let limits = words.at(H_NODE_LIMITS);
         let node_rate = rate_of(words.at(H_NODE_INTERVAL), limits);
         let node_concurrent = concurrent_of(limits);
-        let (base_domain, trunk_suffix) = (nobodys, nobodys);
+        let (base_domain, trunk_suffix) = (Host::new(b""), Host::new(b""));
         let mut image = Image { map, keys, sections, node_rate, node_concurrent, base_domain, trunk_suffix };
         let base_domain: Text = image.text(image.header(H_BASE_DOMAIN));
         image.base_domain = Host::new(base_domain.as_bytes());

@@ -106,15 +106,6 @@ impl<'a> Slots<'a> {
         self.bodies.get(index as usize * BODY_WORDS..)?.first_chunk()
     }
 
-    /// Asks for the body that a call will have if nobody else takes it first.
-    #[inline]
-    pub(crate) fn prefetch_body(self, look: &Look) {
-        if let Some(index) = look.place {
-            let body = index * BODY_WORDS;
-            (0..BODY_WORDS).step_by(8).for_each(|word| map::prefetch_to_write(self.bodies.get(body + word)));
-        }
-    }
-
     /// Whether the slot at `index`, whose tag was seen as `tag`, holds this very call.
     fn holds(self, index: usize, tag: Tag, key: CallKey) -> bool {
         let found = [0, 1].map(|word| self.bodies[index * BODY_WORDS + B_KEY + word].load(Ordering::Relaxed));
@@ -159,6 +150,17 @@ impl<'a> Slots<'a> {
         let [free, _] = sight.free_places();
         let place = sight.places(free).next();
         Look { key, sight, place, known }
+    }
+
+    /// As [`Slots::look`], long before the slot is claimed: its body, if nobody else takes it first, is on its way meanwhile.
+    #[inline]
+    pub(crate) fn look_ahead(self, key: CallKey) -> Look {
+        let look = self.look(key);
+        if let Some(index) = look.place {
+            let body = index * BODY_WORDS;
+            (0..BODY_WORDS).step_by(8).for_each(|word| map::prefetch_to_write(self.bodies.get(body + word)));
+        }
+        look
     }
 
     /// Claims a free slot for a call that nobody else has.

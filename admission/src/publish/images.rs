@@ -22,7 +22,7 @@ pub(super) fn write_base<'a>(
     generation: u32,
     whole: Whole<'a, impl ExactSizeIterator<Item = &'a Trunk>, impl Iterator<Item = &'a Account>>,
 ) -> Result<Vec<(Prefix, Owners)>, PublishError> {
-    let settings = settings(generation, generation, whole.revision, whole.node, whole.trunks.len())?;
+    let settings = settings(generation, generation, whole.revision, whole.node, whole.trunks.len(), random_keys()?);
     let BaseWords { words, shared } = build_whole(&settings, whole.trunks, whole.accounts)?;
     crash::point("publish.built");
     files.write(generation, &words)?;
@@ -39,7 +39,9 @@ pub(super) fn write_overlay(
     delta: &Delta,
 ) -> Result<(), PublishError> {
     let trunks = base.trunks.count(&delta.trunks);
-    let settings = settings(generation, base.generation, revision, &delta.node, trunks)?;
+    // The keys of its base: a host is hashed once for both.
+    let keys = [image.keys.0, image.keys.1];
+    let settings = settings(generation, base.generation, revision, &delta.node, trunks, keys);
     let contents = delta.contents(base, image);
     let mut problems = delta.collisions(base);
     let words = match build_overlay(&settings, &contents) {
@@ -60,8 +62,9 @@ fn settings(
     revision: u64,
     node: &Node,
     trunks: usize,
-) -> Result<Settings<'_>, PublishError> {
-    Ok(Settings {
+    keys: [u64; 2],
+) -> Settings<'_> {
+    Settings {
         generation,
         base,
         revision,
@@ -70,6 +73,6 @@ fn settings(
         base_domain: &node.base_domain,
         inbound_host: &node.inbound_host,
         node: node.limits,
-        keys: random_keys()?,
-    })
+        keys,
+    }
 }

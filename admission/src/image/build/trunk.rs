@@ -94,7 +94,7 @@ impl<'a> Draft<'a> {
         self.host.extend_from_slice(id.as_bytes());
         self.host.push(b'.');
         self.host.extend_from_slice(settings.base_domain.as_bytes());
-        let hash = self.keys.host(&Host::new(&self.host));
+        let hash = Host::new(&self.host).hash(self.keys);
         self.index(Section::HostIndex, hash, entry);
         entry
     }
