@@ -26,6 +26,19 @@ pub(crate) fn word_of(bytes: &[u8]) -> u64 {
     }
 }
 
+/// The words of a string: the whole ones, and what is left over, padded with zeros, if anything is.
+#[inline]
+pub(crate) fn words_of(bytes: &[u8]) -> (&[[u8; 8]], Option<u64>) {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    let last = match (rest.len(), bytes.last_chunk::<8>()) {
+        (0, _) => None,
+        // The last eight bytes, those of the word before pushed out.
+        (left, Some(last)) => Some(u64::from_le_bytes(*last) >> (64 - 8 * left)),
+        (_, None) => Some(word_of(rest)),
+    };
+    (whole, last)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +51,17 @@ mod tests {
             let kept = count.min(8);
             padded[..kept].copy_from_slice(&bytes[..kept]);
             assert_eq!(word_of(&bytes[..count]), u64::from_le_bytes(padded), "{count}");
+        }
+    }
+
+    #[test]
+    fn a_string_is_its_words_whatever_its_length() {
+        let bytes: Vec<u8> = (0..40).map(|n| 0xf1 ^ n * 7).collect();
+        for count in 0..=bytes.len() {
+            let (whole, last) = words_of(&bytes[..count]);
+            let words: Vec<u64> = whole.iter().map(|word| u64::from_le_bytes(*word)).chain(last).collect();
+            let wanted: Vec<u64> = bytes[..count].chunks(8).map(word_of).collect();
+            assert_eq!(words, wanted, "{count}");
         }
     }
 }

@@ -110,27 +110,26 @@ impl CheckSum {
 pub(crate) struct RecordSum {
     /// The lane of the next word, and that of the one after it.
     lanes: [u64; 2],
-    odd: bool,
 }
 
 impl RecordSum {
     /// Of no words yet.
     #[inline]
     pub(crate) fn new(seed: u64) -> RecordSum {
-        RecordSum { lanes: [seed ^ 0x9e37_79b9_7f4a_7c15, 1], odd: false }
+        RecordSum { lanes: [seed ^ 0x9e37_79b9_7f4a_7c15, 1] }
     }
 
     #[inline]
     pub(crate) fn add(&mut self, word: u64) {
         let [lane, next] = self.lanes;
         self.lanes = [next, lane.rotate_left(11).wrapping_add(word)];
-        self.odd = !self.odd;
     }
 
-    /// The sum of what was added.
+    /// The sum of what was added: so many words.
     #[inline]
-    pub(crate) fn finish(self) -> u32 {
-        let [even, odd] = if self.odd { [self.lanes[1], !self.lanes[0]] } else { self.lanes };
+    pub(crate) fn finish(self, count: usize) -> u32 {
+        let [next, other] = self.lanes;
+        let [even, odd] = if count.is_multiple_of(2) { [next, other] } else { [other, !next] };
         (fold(fold(even, 0x9e37_79b9_7f4a_7c15) ^ odd, 0xd6e8_feb8_6659_fd93) >> 16) as u32
     }
 }
@@ -139,8 +138,8 @@ impl RecordSum {
 #[inline]
 pub(crate) fn record_sum(seed: u64, words: impl IntoIterator<Item = u64>) -> u32 {
     let mut sum = RecordSum::new(seed);
-    words.into_iter().for_each(|word| sum.add(word));
-    sum.finish()
+    let count = words.into_iter().inspect(|word| sum.add(*word)).count();
+    sum.finish(count)
 }
 
 #[cfg(test)]

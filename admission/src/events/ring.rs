@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::bytes::word_of;
+use crate::bytes::words_of;
 use crate::crash;
 use crate::hash::{RecordSum, record_sum};
 use crate::map;
@@ -177,16 +177,16 @@ impl Filling<'_> {
     /// if it does not fit.
     #[inline]
     pub(crate) fn text(&mut self, text: &[u8]) {
-        let (whole, rest) = text.as_chunks::<8>();
-        let count = 1 + whole.len() + usize::from(!rest.is_empty());
+        let (whole, last) = words_of(text);
+        let count = 1 + whole.len() + usize::from(last.is_some());
         let Some(cell) = self.cell.get(self.used..).and_then(|left| left.get(..count)) else { return };
         let (length, words) = cell.split_at(1);
         self.put(&length[0], text.len() as u64);
         for (word, chunk) in words.iter().zip(whole) {
             self.put(word, u64::from_le_bytes(*chunk));
         }
-        if let Some(last) = words.get(whole.len()) {
-            self.put(last, word_of(rest));
+        if let (Some(value), Some(word)) = (last, words.last()) {
+            self.put(word, value);
         }
         self.used += count;
     }
@@ -194,8 +194,9 @@ impl Filling<'_> {
     /// Hands the record over to the consumer.
     #[inline]
     pub(crate) fn commit(self) {
-        let count = (self.used - CELL_PAYLOAD) as u64;
-        self.cell[CELL_LENGTH].store(count << 32 | u64::from(self.sum.finish()), Ordering::Relaxed);
+        let count = self.used - CELL_PAYLOAD;
+        let sum = u64::from(self.sum.finish(count));
+        self.cell[CELL_LENGTH].store((count as u64) << 32 | sum, Ordering::Relaxed);
         crash::point("ring.length");
         let commit = self.position.wrapping_add(1);
         self.cell[CELL_COMMIT].store(commit, at(Site::CommitStore, Ordering::Release));

@@ -6,7 +6,7 @@ use core::cell::Cell;
 use core::fmt;
 
 use super::text::MAX_TEXT;
-use crate::bytes::word_of;
+use crate::bytes::words_of;
 use crate::hash::Keys;
 use crate::map::{WORD, Words};
 
@@ -41,20 +41,31 @@ impl fmt::Debug for Host {
 }
 
 impl Host {
+    /// Nobody's.
+    pub const EMPTY: Host = Host { words: [0; HOST_WORDS], length: 0, hashed: Cell::new((NO_KEYS, 0)) };
+
     /// From the bytes of a message.
-    #[inline]
     pub fn new(host: &[u8]) -> Host {
+        let mut folded = Host::EMPTY;
+        folded.set(host);
+        folded
+    }
+
+    /// The same in its place: on the way of every call, where a copy of its 256 bytes would be waited for.
+    #[inline]
+    pub fn set(&mut self, host: &[u8]) {
+        if self.length != 0 {
+            *self = Host::EMPTY;
+        }
         let host = if host.len() > MAX_TEXT { &[] } else { host };
-        let hashed = Cell::new((NO_KEYS, 0));
-        let mut folded = Host { words: [0; HOST_WORDS], length: host.len(), hashed };
-        let (whole, rest) = host.as_chunks::<WORD>();
-        for (folded, chunk) in folded.words.iter_mut().zip(whole) {
+        let (whole, last) = words_of(host);
+        for (folded, chunk) in self.words.iter_mut().zip(whole) {
             *folded = lower_case(u64::from_le_bytes(*chunk));
         }
-        if let Some(last) = folded.words.get_mut(whole.len()) {
-            *last = lower_case(word_of(rest));
+        if let (Some(folded), Some(last)) = (self.words.get_mut(whole.len()), last) {
+            *folded = lower_case(last);
         }
-        folded
+        self.length = host.len();
     }
 
     /// Whether it is nobody's.
@@ -127,6 +138,7 @@ const fn lower_case(word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::word_of;
     use crate::sync::AtomicU64;
 
     #[test]

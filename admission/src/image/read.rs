@@ -100,8 +100,9 @@ impl Image {
         self.map.words().part(from, count)
     }
 
+    #[inline]
     pub(super) fn text<const ROOM: usize>(&self, reference: u64) -> Text<ROOM> {
-        Stored::new(self.section(Section::Strings), reference).copy()
+        Text::stored(self.section(Section::Strings), reference)
     }
 
     /// The image's own number.

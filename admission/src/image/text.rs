@@ -12,6 +12,9 @@ use crate::map::{WORD, Words};
 /// Longest string in an image, in bytes.
 pub(super) const MAX_TEXT: usize = 255;
 
+/// Words of most strings: a gateway's URI, an account's id.
+const FEW_WORDS: usize = 4;
+
 /// A copy of a string: at most `ROOM` bytes, no heap.
 #[derive(Clone, Copy)]
 pub struct Text<const ROOM: usize = MAX_TEXT> {
@@ -46,16 +49,25 @@ impl<const ROOM: usize> Text<ROOM> {
         }
     }
 
-    /// From padded words.
+    /// From padded words; what stands in them behind the length is nobody's.
     #[inline]
     pub(super) fn of<const N: usize>(words: &[u64; N], length: usize) -> Text<ROOM> {
         let mut text = Text::EMPTY;
-        let length = length.min(N * WORD).min(ROOM);
         for (chunk, word) in text.bytes.chunks_mut(WORD).zip(words) {
             chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
         }
-        text.length = length as u8;
+        text.length = length.min(N * WORD).min(ROOM) as u8;
         text
+    }
+
+    /// As much of a string of an image as there is room for. Most are a few words: those are copied without asking how many.
+    #[inline]
+    pub(super) fn stored(strings: Words<'_>, reference: u64) -> Text<ROOM> {
+        let length = low(reference) as usize;
+        if length <= FEW_WORDS * WORD {
+            return Text::of(&strings.array::<FEW_WORDS>(high(reference) as usize), length);
+        }
+        Stored::new(strings, reference).copy()
     }
 
     /// Appends as much as fits.
@@ -109,8 +121,7 @@ impl<'a> Stored<'a> {
     }
 
     /// As much of it as there is room for.
-    #[inline]
-    pub(super) fn copy<const ROOM: usize>(self) -> Text<ROOM> {
+    fn copy<const ROOM: usize>(self) -> Text<ROOM> {
         let mut text = Text::EMPTY;
         let length = self.length.min(ROOM);
         // Whole words, the last one too: it is padded, and what stands behind the length is nobody's.
@@ -134,7 +145,7 @@ mod tests {
 
     fn copied<const ROOM: usize>(stored: &[u8], length: usize) -> Vec<u8> {
         let words: Vec<AtomicU64> = stored.chunks(WORD).map(|chunk| AtomicU64::new(word_of(chunk))).collect();
-        Stored::new(Words::new(&words), length as u64).copy::<ROOM>().as_bytes().to_vec()
+        Text::<ROOM>::stored(Words::new(&words), length as u64).as_bytes().to_vec()
     }
 
     #[test]
