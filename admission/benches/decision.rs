@@ -97,11 +97,12 @@ fn measure(
     let mut held: Vec<SlotRef> = Vec::with_capacity(HELD);
     // As in Kamailio, whose parser has just read the message: its bytes are near, whatever they name.
     let (mut host, mut call_id) = (String::new(), String::new());
+    let process = std::process::id();
     for n in 0..DECISIONS {
         let (trunk, name) = &hosts[n % hosts.len()];
         host.clone_from(name);
         call_id.clear();
-        let _ = write!(call_id, "{n}-{}@192.0.2.77", std::process::id());
+        let _ = write!(call_id, "{n}-{process}@192.0.2.77");
         let timer = Instant::now();
         let slot = decide(instance, &host, source(*trunk, 3).into(), call_id.as_bytes());
         times.push(timer.elapsed().as_nanos() as u64);

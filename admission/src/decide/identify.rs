@@ -36,7 +36,7 @@ pub(crate) fn identify(
     let Some(((trunk, in_overlay), _)) = found else {
         return Err(Refusal::new(Reason::UnknownDestination, None));
     };
-    tables.image(in_overlay).prefetch_gateway(&trunk);
+    tables.image(in_overlay).prefetch_gateways(&trunk);
     let account = trunk.account().and_then(|live| tables.account(live));
     let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
     let refuse = |reason| Err(Refusal::new(reason, Some(identity)));

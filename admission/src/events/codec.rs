@@ -307,17 +307,24 @@ impl Decoder<'_> {
         if length > MAX_EVENT_TEXT {
             return Err(DecodeError::Unknown("string length"));
         }
-        let mut bytes = Vec::with_capacity(length + 8);
-        while bytes.len() < length {
-            bytes.extend(self.word()?.to_le_bytes());
-        }
+        let (words, rest) = self.0.split_at_checked(length.div_ceil(8)).ok_or(DecodeError::Short)?;
+        self.0 = rest;
+        let mut bytes = Vec::with_capacity(words.len() * 8);
+        words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
         bytes.truncate(length);
-        Ok(printable(&bytes))
+        Ok(printable(bytes))
     }
 }
 
 /// Bytes as text that loses nothing: what is not printable UTF-8 as `\xNN`, a backslash as `\\`.
-fn printable(bytes: &[u8]) -> String {
+fn printable(bytes: Vec<u8>) -> String {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+    let bytes = match String::from_utf8(bytes) {
+        // As nearly every string is: it is its own text.
+        Ok(text) if text.as_bytes().iter().all(is_plain) => return text,
+        Ok(text) => text.into_bytes(),
+        Err(error) => error.into_bytes(),
+    };
     let mut text = String::with_capacity(bytes.len());
     let escape = |text: &mut String, bytes: &[u8]| {
         bytes.iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
@@ -444,9 +451,9 @@ mod tests {
 
     #[test]
     fn nothing_of_a_sip_string_is_lost_and_everything_is_printable() {
-        assert_eq!(printable(b"alice"), "alice");
-        assert_eq!(printable("J\u{fc}rgen".as_bytes()), "J\u{fc}rgen");
-        assert_eq!(printable(b"a\\b\r\n\0\xff\xc3"), "a\\\\b\\x0d\\x0a\\x00\\xff\\xc3");
+        assert_eq!(printable(b"alice".into()), "alice");
+        assert_eq!(printable("J\u{fc}rgen".into()), "J\u{fc}rgen");
+        assert_eq!(printable(b"a\\b\r\n\0\xff\xc3".into()), "a\\\\b\\x0d\\x0a\\x00\\xff\\xc3");
     }
 
     #[test]
