@@ -53,8 +53,17 @@ pub struct Identity {
     pub needs_password: bool,
 }
 
-/// A refused call: why, and the numbers behind it.
+/// A call that is not let in as far as the limits: why, and its trunk, once it was found.
 #[derive(Clone, Copy, Debug)]
+pub struct Barred {
+    /// Why.
+    pub reason: Reason,
+    /// Whose call it would have been.
+    pub identity: Option<Identity>,
+}
+
+/// A refused call: why, and the numbers behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Why.
     pub reason: Reason,
@@ -64,13 +73,12 @@ pub struct Refusal {
     pub count: u32,
     /// How long until a call would pass, in milliseconds rounded up; 0 when unknown, `u64::MAX` when never.
     pub wait_ms: u64,
-    /// The trunk, once it was identified.
-    pub identity: Option<Identity>,
 }
 
-impl Refusal {
-    pub(crate) fn new(reason: Reason, identity: Option<Identity>) -> Refusal {
-        Refusal { reason, limit: 0, count: 0, wait_ms: 0, identity }
+/// A refusal that no number stands behind.
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Refusal {
+        Refusal { reason, limit: 0, count: 0, wait_ms: 0 }
     }
 }
 
@@ -93,7 +101,7 @@ pub enum Verdict {
     /// The same INVITE is being judged by another worker now.
     InFlight,
     /// A password is needed.
-    Challenge(Identity),
+    Challenge,
     /// It may not.
     Refused(Refusal),
 }

@@ -44,24 +44,11 @@ pub struct Explanation {
     /// Each step, in order; the last one decided.
     pub steps: Vec<Step>,
     /// `None` if the call would be admitted; [`Reason::Challenge`] if it would be asked for a password first.
-    pub refusal: Option<Refused>,
+    pub refusal: Option<Refusal>,
     /// Whose call it is, once that is known.
     pub trunk: Option<Owner>,
     /// Its gateways in the order in which they would be tried.
     pub gateways: Vec<Choice>,
-}
-
-/// Why it would not pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// Why.
-    pub reason: Reason,
-    /// The limit: calls for a count, burst for a rate.
-    pub limit: u32,
-    /// What is counted against it.
-    pub count: u32,
-    /// How long until a call would pass, in milliseconds rounded up; 0 when unknown, `u64::MAX` when never.
-    pub wait_ms: u64,
 }
 
 /// Whose call it is.
@@ -130,9 +117,9 @@ impl Explainer {
             call: CallKey([0, 0]),
         };
         let trace = RefCell::new(Vec::new());
-        let judged = decide::identify(tables, tables.seek(attempt.host, |_, _| {}), &attempt, &trace);
+        let judged = decide::identify(tables, tables.seek(attempt.host, |_, _| {}), &attempt, |_, _| {}, &trace);
         let (identity, refusal) = match &judged {
-            Err(refusal) => (refusal.identity, Some(*refusal)),
+            Err(barred) => (barred.identity, Some(barred.reason.into())),
             Ok(identity) => {
                 let proof = self.proof(tables, identity, question, &trace);
                 (Some(*identity), decide::weigh(tables, &self.live, identity, proof, now, &trace))
@@ -143,7 +130,7 @@ impl Explainer {
             generation: tables.pair.generation(),
             revision: newest.revision(),
             steps: trace.into_inner(),
-            refusal: refusal.map(Refused::from),
+            refusal,
             trunk: identity.map(|identity| owner(tables, &identity)),
             gateways: identity.map_or_else(Vec::new, |identity| self.gateways(tables, &identity, now)),
         })
@@ -241,22 +228,14 @@ fn owner(tables: &Tables, identity: &Identity) -> Owner {
     }
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Refused {
-        let Refusal { reason, limit, count, wait_ms, .. } = refusal;
-        Refused { reason, limit, count, wait_ms }
-    }
-}
-
 impl Explanation {
     /// Nothing was ever published: no call can be judged.
     fn without_table() -> Explanation {
-        let refusal = Refused { reason: Reason::NoData, limit: 0, count: 0, wait_ms: 0 };
         Explanation {
             generation: 0,
             revision: 0,
             steps: Vec::new(),
-            refusal: Some(refusal),
+            refusal: Some(Reason::NoData.into()),
             trunk: None,
             gateways: Vec::new(),
         }

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use crate::clock::Now;
 use crate::control::{Control, Pair};
 use crate::crash;
-use crate::decide::{self, Admission, Attempt, Identity, Proof, Refusal, Verdict};
+use crate::decide::{self, Admission, Attempt, Barred, Identity, Proof, Verdict};
 use crate::error::OpenError;
 use crate::events::{EventOut, Producer, Pushed, Size};
-use crate::image::{Check, GatewayView, Ha1, Host, Label, Text};
+use crate::image::{Check, GatewayView, Ha1, Host, Label, Text, TrunkRef};
 use crate::live::health::{Fitness, HealthWord, Outcome};
 use crate::live::process::Counter;
 use crate::live::slots::Look;
-use crate::live::{CallKey, CallView, Capacity, Ending, Live, Origin, SlotRef};
+use crate::live::{CallKey, CallView, Capacity, Ending, Live, Origin, Scope, SlotRef};
 use crate::map::{self, monotonic_ns};
 use crate::model::FailoverCodes;
 use crate::reason::Reason;
@@ -276,16 +276,15 @@ impl Instance {
 
     /// Whose call it is and what the caller must prove. Takes nothing; call [`Instance::refresh`] before.
     #[inline]
-    pub fn identify(&self, attempt: &Attempt<'_>) -> Result<Identity, Refusal> {
-        let identity = match &self.tables {
-            None => Err(Refusal::new(Reason::NoData, None)),
-            Some(tables) => {
-                let sought = decide::seek(tables, &self.live, attempt.host);
-                self.look.set(Some(self.live.slots().look_ahead(attempt.call)));
-                decide::identify(tables, sought, attempt, &())
-            }
+    pub fn identify(&self, attempt: &Attempt<'_>) -> Result<Identity, Barred> {
+        let Some(tables) = &self.tables else {
+            self.count_refusal(Reason::NoData, None);
+            return Err(Barred { reason: Reason::NoData, identity: None });
         };
-        identity.inspect_err(|refusal| self.count_refusal(refusal))
+        let sought = decide::seek(tables, &self.live, attempt.host);
+        self.look.set(Some(self.live.slots().look_ahead(attempt.call)));
+        let counted = |reason, trunk: Option<&TrunkRef>| self.count_refusal(reason, trunk);
+        decide::identify(tables, sought, attempt, counted, &())
     }
 
     /// The hashes of one of the trunk's digest users.
@@ -296,29 +295,28 @@ impl Instance {
     /// Spends what the call needs, or nothing.
     #[inline]
     pub fn admit(&mut self, identity: &Identity, attempt: &Attempt<'_>, proof: Proof, now: Now) -> Verdict {
-        let Some(tables) = &self.tables else { return Verdict::Refused(Refusal::new(Reason::NoData, None)) };
+        let Some(tables) = &self.tables else { return Verdict::Refused(Reason::NoData.into()) };
         let random = [next_random(&mut self.random), next_random(&mut self.random)];
         let uid = || uuid_v7(now.wall_ms, random);
-        let verdict = decide::admit(tables, &self.live, identity, attempt, self.look.take(), proof, now, uid);
+        let seen = self.look.take();
+        let verdict = decide::admit(tables, &self.live, identity, attempt, seen, proof, now, uid);
         match &verdict {
             Verdict::Admitted(_) => self.live.count(self.process, Counter::Admitted),
             Verdict::Again(_) => self.live.count(self.process, Counter::Again),
             Verdict::InFlight => self.live.count(self.process, Counter::InFlight),
-            Verdict::Challenge(_) => self.live.count(self.process, Counter::Refused(Reason::Challenge)),
-            Verdict::Refused(refusal) => self.count_refusal(refusal),
+            Verdict::Challenge => self.live.count(self.process, Counter::Refused(Reason::Challenge)),
+            Verdict::Refused(refusal) => self.count_refusal(refusal.reason, Some(&identity.trunk)),
         }
         verdict
     }
 
     /// Refuses an identified call without looking any further: it brings nothing that is worth it.
-    pub fn turn_away(&self, identity: &Identity, reason: Reason) -> Refusal {
-        let refusal = Refusal::new(reason, Some(*identity));
+    pub fn turn_away(&self, identity: &Identity, reason: Reason) {
         match reason {
             // Asked for a password: the call goes on, so its trunk has refused nothing yet.
             Reason::Challenge => self.live.count(self.process, Counter::Refused(reason)),
-            _ => self.count_refusal(&refusal),
+            _ => self.count_refusal(reason, Some(&identity.trunk)),
         }
-        refusal
     }
 
     /// The directory of the shared files.
@@ -326,10 +324,10 @@ impl Instance {
         &self.options.dir
     }
 
-    fn count_refusal(&self, refusal: &Refusal) {
-        self.live.count(self.process, Counter::Refused(refusal.reason));
-        let scope = refusal.identity.map(|identity| crate::live::Scope::Trunk(identity.trunk.live()));
-        if let Some(line) = scope.and_then(|scope| self.live.line(scope)) {
+    #[cold]
+    fn count_refusal(&self, reason: Reason, trunk: Option<&TrunkRef>) {
+        self.live.count(self.process, Counter::Refused(reason));
+        if let Some(line) = trunk.and_then(|trunk| self.live.line(Scope::Trunk(trunk.live()))) {
             line.count_refused();
         }
     }

@@ -43,7 +43,7 @@ mod sync;
 mod tables;
 
 pub use clock::{CallClock, Now};
-pub use decide::{Admission, Attempt, Identity, Proof, Refusal, Verdict};
+pub use decide::{Admission, Attempt, Barred, Identity, Proof, Refusal, Verdict};
 pub use error::OpenError;
 pub use image::Host;
 pub use live::health::{Fitness, Outcome};

@@ -187,7 +187,8 @@ impl Tables {
 
     #[inline]
     pub(crate) fn account(&self, live: u32) -> Option<(AccountView, bool)> {
-        self.first(|image| image.account(live))
+        let (entry, in_overlay) = self.first(|image| image.account_by_live(live))?;
+        Some((self.image(in_overlay).account(entry), in_overlay))
     }
 
     /// The trunk whose list has the longest prefix of `source`, when it is only one.

@@ -60,9 +60,9 @@ fn judge(process: &mut Process, msg: SipMsg<'_>, proven: Option<Proven>) -> Admi
     let facts = Facts { msg, attempt, source_port, now: Now::read() };
     let identity = match process.instance.identify(&attempt) {
         Ok(identity) => identity,
-        Err(refusal) => {
+        Err(barred) => {
             process.rates.stranger(&process.instance, source);
-            return refuse(process, &facts, &refusal);
+            return refuse(process, &facts, &barred.reason.into(), barred.identity.as_ref());
         }
     };
     name(process, &identity);
@@ -90,11 +90,11 @@ fn judge(process: &mut Process, msg: SipMsg<'_>, proven: Option<Proven>) -> Admi
             process.judgement.reason = None;
             Admit::InFlight
         }
-        Verdict::Challenge(_) => {
+        Verdict::Challenge => {
             process.judgement.reason = Some(Reason::Challenge);
             Admit::Challenge
         }
-        Verdict::Refused(refusal) => refuse(process, &facts, &refusal),
+        Verdict::Refused(refusal) => refuse(process, &facts, &refusal, Some(&identity)),
     }
 }
 
@@ -175,13 +175,18 @@ fn note(process: &mut Process, admission: Admission, again: bool) {
     judgement.uid = uuid(admission.uid);
 }
 
-fn refuse(process: &mut Process, facts: &Facts<'_>, refusal: &Refusal) -> Admit {
+fn refuse(
+    process: &mut Process,
+    facts: &Facts<'_>,
+    refusal: &Refusal,
+    identity: Option<&Identity>,
+) -> Admit {
     let judgement = &mut process.judgement;
     judgement.reason = Some(refusal.reason);
     judgement.limit = refusal.limit;
     judgement.count = refusal.count;
     judgement.wait_ms = refusal.wait_ms;
-    if let Some(identity) = &refusal.identity {
+    if let Some(identity) = identity {
         name(process, identity);
     }
     if refusal.reason == Reason::NoData && process::fail_open() {
@@ -189,7 +194,7 @@ fn refuse(process: &mut Process, facts: &Facts<'_>, refusal: &Refusal) -> Admit 
     }
     let uid = process.instance.new_uid(facts.now);
     process.judgement.uid = uuid(uid);
-    let kind = refusal.identity.map_or(Kind::Trunk, |identity| identity.trunk.kind());
+    let kind = identity.map_or(Kind::Trunk, |identity| identity.trunk.kind());
     report(process, facts, uid, kind, Some(refusal));
     Admit::Deny
 }

@@ -7,7 +7,7 @@
 
 use core::net::IpAddr;
 
-use trunk_admission::{Identity, Proof, Reason, Refusal};
+use trunk_admission::{Identity, Proof, Reason};
 
 use crate::judgement::Judgement;
 use crate::msg::SipMsg;
@@ -48,7 +48,7 @@ fn screen(process: &mut Process, msg: SipMsg<'_>) -> Screen {
     let attempt = admit::attempt(&process.instance, msg, &destination);
     let identity = match process.instance.identify(&attempt) {
         Ok(identity) => identity,
-        Err(refusal) => return stranger(process, source, &refusal),
+        Err(barred) => return stranger(process, source, barred.reason, barred.identity.as_ref()),
     };
     admit::name(process, &identity);
     if identity.needs_password {
@@ -58,8 +58,8 @@ fn screen(process: &mut Process, msg: SipMsg<'_>) -> Screen {
             Proof::Failed => Some(Reason::BadCredentials),
         };
         if let Some(reason) = reason {
-            let refusal = process.instance.turn_away(&identity, reason);
-            return stranger(process, source, &refusal);
+            process.instance.turn_away(&identity, reason);
+            return stranger(process, source, reason, Some(&identity));
         }
         process.judgement.proven = Some(admit::of(process, &identity));
     }
@@ -76,13 +76,13 @@ fn overloaded(process: &Process) -> bool {
 }
 
 /// Tells a caller that has proved nothing what the careful way would tell it.
-fn stranger(process: &mut Process, source: IpAddr, refusal: &Refusal) -> Screen {
+fn stranger(process: &mut Process, source: IpAddr, reason: Reason, identity: Option<&Identity>) -> Screen {
     process.rates.stranger(&process.instance, source);
     if !process.rates.answers(&process.instance, source) {
         return Screen::Silent;
     }
-    process.judgement.reason = Some(refusal.reason);
-    if let Some(identity) = &refusal.identity {
+    process.judgement.reason = Some(reason);
+    if let Some(identity) = identity {
         admit::name(process, identity);
     }
     Screen::Answer
@@ -90,9 +90,9 @@ fn stranger(process: &mut Process, source: IpAddr, refusal: &Refusal) -> Screen 
 
 /// Sends a customer's new call away: customers begin more calls than the node can read. Counted as a refusal of its trunk.
 fn shed(process: &mut Process, identity: &Identity, backlog: u32) -> Screen {
-    let refusal = process.instance.turn_away(identity, Reason::NodeOverloaded);
+    process.instance.turn_away(identity, Reason::NodeOverloaded);
     let judgement = &mut process.judgement;
-    judgement.reason = Some(refusal.reason);
+    judgement.reason = Some(Reason::NodeOverloaded);
     judgement.limit = OVERLOADED;
     judgement.count = backlog;
     judgement.wait_ms = COME_AGAIN_MS;

@@ -3,7 +3,7 @@
 //! Takes nothing, and decides by no word that another process writes.
 
 use super::trace::{By, Step, Trace};
-use super::{Attempt, Identity, Refusal};
+use super::{Attempt, Barred, Identity};
 use crate::image::{Host, SourceMatch, TrunkRef};
 use crate::live::{Live, Scope};
 use crate::model::AuthMode;
@@ -20,26 +20,31 @@ pub(crate) fn seek<'a>(tables: &'a Tables, live: &Live, host: &Host) -> SoughtBo
     })
 }
 
-/// Whose call is it, may that trunk be used here and now, and what must the caller prove?
+/// Whose call is it, may that trunk be used here and now, and what must the caller prove? `barred` hears of a call that is not let in.
 #[inline]
 pub(crate) fn identify(
     tables: &Tables,
     sought: SoughtBoth<'_>,
     attempt: &Attempt<'_>,
+    barred: impl Fn(Reason, Option<&TrunkRef>),
     trace: &impl Trace,
-) -> Result<Identity, Refusal> {
+) -> Result<Identity, Barred> {
     let found = match tables.trunk_by_host(attempt.host, sought) {
         Some(trunk) => Some((trunk, By::Domain)),
         None => by_user_or_source(tables, attempt),
     };
     trace.step(|| Step::Identified(found.map(|(_, by)| by)));
     let Some(((trunk, in_overlay), _)) = found else {
-        return Err(Refusal::new(Reason::UnknownDestination, None));
+        barred(Reason::UnknownDestination, None);
+        return Err(Barred { reason: Reason::UnknownDestination, identity: None });
     };
     tables.image(in_overlay).prefetch_gateways(&trunk);
     let account = trunk.account().and_then(|live| tables.account(live));
     let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
-    let refuse = |reason| Err(Refusal::new(reason, Some(identity)));
+    let refuse = |reason| {
+        barred(reason, Some(&identity.trunk));
+        Err(Barred { reason, identity: Some(identity) })
+    };
     let account_enabled = trunk.account().is_none() || account.is_some_and(|(account, _)| account.enabled());
     trace.step(|| Step::Enabled { trunk: trunk.enabled(), account: account_enabled });
     if !trunk.enabled() || !account_enabled {

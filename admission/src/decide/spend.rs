@@ -38,9 +38,9 @@ pub(crate) fn admit(
     now: Now,
     uid: impl FnOnce() -> [u8; 16],
 ) -> Verdict {
-    let refused = |reason| Verdict::Refused(Refusal::new(reason, Some(*identity)));
+    let refused = |reason: Reason| Verdict::Refused(reason.into());
     match unproved(identity, proof) {
-        Some(Reason::Challenge) => return Verdict::Challenge(*identity),
+        Some(Reason::Challenge) => return Verdict::Challenge,
         Some(reason) => return refused(reason),
         None => {}
     }
@@ -50,18 +50,20 @@ pub(crate) fn admit(
     if let Some(claim) = look.known {
         return known(live, claim);
     }
-    let Some(levels) = levels(tables, live, identity) else { return refused(Reason::NoData) };
-    let seen = match peek_rates(&levels, now, identity, &()) {
-        Ok(seen) => seen,
+    let (mut levels, mut seen) = (Levels::default(), Tokens::default());
+    if find_levels(&mut levels, tables, live, identity).is_none() {
+        return refused(Reason::NoData);
+    }
+    if let Err(refusal) = peek_rates(&levels, &mut seen, now, &()) {
         // Another worker may have let this very call in since that look, with the last token.
-        Err(refusal) => return met_meanwhile(live, attempt.call).unwrap_or(Verdict::Refused(refusal)),
-    };
+        return met_meanwhile(live, attempt.call).unwrap_or(Verdict::Refused(refusal));
+    }
     let slot = match slots.claim_seen(look) {
         Claim::Claimed(slot) => slot,
         Claim::Full => return refused(Reason::SlotsExhausted),
         other => return known(live, other),
     };
-    let taken = take_all(live, &levels, &seen, now, identity);
+    let taken = take_all(live, &levels, &seen, now);
     let uid = uid();
     if taken.is_ok() {
         // Not before: nobody reads it while the call is being judged, and its memory is on its way meanwhile.
@@ -100,13 +102,14 @@ pub(crate) fn weigh(
     trace: &impl Trace,
 ) -> Option<Refusal> {
     if let Some(reason) = unproved(identity, proof) {
-        return Some(Refusal::new(reason, Some(*identity)));
+        return Some(reason.into());
     }
-    let Some(levels) = levels(tables, live, identity) else {
-        return Some(Refusal::new(Reason::NoData, Some(*identity)));
-    };
-    let rates = peek_rates(&levels, now, identity, trace);
-    rates.and_then(|_| peek_counts(live, &levels, identity, trace)).err()
+    let (mut levels, mut seen) = (Levels::default(), Tokens::default());
+    if find_levels(&mut levels, tables, live, identity).is_none() {
+        return Some(Reason::NoData.into());
+    }
+    let rates = peek_rates(&levels, &mut seen, now, trace);
+    rates.and_then(|()| peek_counts(live, &levels, trace)).err()
 }
 
 /// What has become of a call that a look found nothing of.
@@ -129,54 +132,61 @@ type Levels<'a> = [Option<Level<'a>>; 3];
 /// The rate of each level and the token that a look at it saw, or that was taken; `None` where there is no rate.
 type Tokens = [Option<(Rate, Token)>; 3];
 
-/// The levels of a call; `None` when a line lies beyond the file's capacity.
+/// The levels of a call, in their places; `None` when a line lies beyond the file's capacity. Written where they are read from: a copy
+/// would be waited for.
 #[inline]
-fn levels<'a>(tables: &Tables, live: &'a Live, identity: &Identity) -> Option<Levels<'a>> {
+fn find_levels<'a>(
+    levels: &mut Levels<'a>,
+    tables: &Tables,
+    live: &'a Live,
+    identity: &Identity,
+) -> Option<()> {
     let trunk = &identity.trunk;
-    let own = Level {
+    let [own, account, node] = levels;
+    *own = Some(Level {
         name: LevelName::Trunk,
         line: live.line(Scope::Trunk(trunk.live()))?,
         rate: trunk.rate(),
         concurrent: trunk.concurrent(),
         cps: Reason::CpsExceeded,
         calls: Reason::ConcurrencyExceeded,
-    };
-    let node = Level {
+    });
+    *node = Some(Level {
         name: LevelName::Node,
         line: live.line(Scope::Node)?,
         rate: tables.node_rate(),
         concurrent: tables.node_concurrent(),
         cps: Reason::NodeOverloaded,
         calls: Reason::NodeOverloaded,
-    };
-    let Some(index) = trunk.account() else { return Some([Some(own), None, Some(node)]) };
-    let (account, _) = identity.account?;
-    let account = Level {
-        name: LevelName::Account,
-        line: live.line(Scope::Account(index))?,
-        rate: account.rate(),
-        concurrent: account.concurrent(),
-        cps: Reason::AccountCpsExceeded,
-        calls: Reason::AccountConcurrencyExceeded,
-    };
-    Some([Some(own), Some(account), Some(node)])
+    });
+    if let Some(index) = trunk.account() {
+        let (view, _) = identity.account?;
+        *account = Some(Level {
+            name: LevelName::Account,
+            line: live.line(Scope::Account(index))?,
+            rate: view.rate(),
+            concurrent: view.concurrent(),
+            cps: Reason::AccountCpsExceeded,
+            calls: Reason::AccountConcurrencyExceeded,
+        });
+    }
+    Some(())
 }
 
-fn over_rate(level: &Level<'_>, rate: Rate, over: crate::rate::Exceeded, identity: &Identity) -> Refusal {
+fn over_rate(level: &Level<'_>, rate: Rate, over: crate::rate::Exceeded) -> Refusal {
     let wait_ms = if over.wait_ns == u64::MAX { u64::MAX } else { over.wait_ns.div_ceil(1_000_000) };
-    Refusal { reason: level.cps, limit: rate.burst(), count: over.count, wait_ms, identity: Some(*identity) }
+    Refusal { reason: level.cps, limit: rate.burst(), count: over.count, wait_ms }
 }
 
-/// Whether a call would conform to every rate, taking nothing: then what it would take of each.
+/// Whether a call would conform to every rate, taking nothing; then `seen` is what it would take of each.
 #[inline]
 fn peek_rates(
     levels: &Levels<'_>,
+    seen: &mut Tokens,
     now: Now,
-    identity: &Identity,
     trace: &impl Trace,
-) -> Result<Tokens, Refusal> {
-    let mut seen = Tokens::default();
-    for (level, seen) in levels.iter().zip(&mut seen) {
+) -> Result<(), Refusal> {
+    for (level, seen) in levels.iter().zip(seen) {
         let Some(level) = level else { continue };
         let Some(rate) = level.rate else { continue };
         let peeked = level.line.rate().peek(rate, now.mono_ns);
@@ -186,16 +196,15 @@ fn peek_rates(
             count: level.line.rate().level(rate, now.mono_ns),
             wait_ns: peeked.err().map(|over| over.wait_ns),
         });
-        *seen = Some((rate, peeked.map_err(|over| over_rate(level, rate, over, identity))?));
+        *seen = Some((rate, peeked.map_err(|over| over_rate(level, rate, over))?));
     }
-    Ok(seen)
+    Ok(())
 }
 
 /// Whether there is room for one more call at every level, taking nothing.
 fn peek_counts(
     live: &Live,
     levels: &Levels<'_>,
-    identity: &Identity,
     trace: &impl Trace,
 ) -> Result<(), Refusal> {
     for level in levels.iter().flatten() {
@@ -203,15 +212,15 @@ fn peek_counts(
         trace.step(|| Step::Calls { level: level.name, limit: level.concurrent, count: count.get() });
         count
             .peek(level.concurrent)
-            .map_err(|count| over_calls(level.calls, level.concurrent, count, identity))?;
+            .map_err(|count| over_calls(level.calls, level.concurrent, count))?;
     }
     let slots = Some(live.capacity().slots);
     trace.step(|| Step::Slots { limit: live.capacity().slots, count: live.slots_used().get() });
-    live.slots_used().peek(slots).map_err(|count| over_calls(Reason::SlotsExhausted, slots, count, identity))
+    live.slots_used().peek(slots).map_err(|count| over_calls(Reason::SlotsExhausted, slots, count))
 }
 
-fn over_calls(reason: Reason, limit: Option<u32>, count: u32, identity: &Identity) -> Refusal {
-    Refusal { limit: limit.unwrap_or(u32::MAX), count, ..Refusal::new(reason, Some(*identity)) }
+fn over_calls(reason: Reason, limit: Option<u32>, count: u32) -> Refusal {
+    Refusal { limit: limit.unwrap_or(u32::MAX), count, ..reason.into() }
 }
 
 /// Counts the call at every level, then takes a token at every level; gives all of it back if one refuses.
@@ -221,10 +230,9 @@ fn take_all(
     levels: &Levels<'_>,
     seen: &Tokens,
     now: Now,
-    identity: &Identity,
 ) -> Result<(), Refusal> {
     let mut spent = Spent::default();
-    let taken = spend(live, levels, seen, now, identity, &mut spent);
+    let taken = spend(live, levels, seen, now, &mut spent);
     if taken.is_err() {
         give_all_back(live, levels, &spent);
     }
@@ -245,25 +253,24 @@ fn spend(
     levels: &Levels<'_>,
     seen: &Tokens,
     now: Now,
-    identity: &Identity,
     spent: &mut Spent,
 ) -> Result<(), Refusal> {
     for (level, counted) in levels.iter().zip(&mut spent.counted) {
         let Some(level) = level else { continue };
         let taken = level.line.calls().take(level.concurrent);
-        taken.map_err(|count| over_calls(level.calls, level.concurrent, count, identity))?;
+        taken.map_err(|count| over_calls(level.calls, level.concurrent, count))?;
         *counted = true;
         crash::point("admit.counted");
     }
     let slots = live.capacity().slots;
     let taken = live.slots_used().take(Some(slots));
-    taken.map_err(|count| over_calls(Reason::SlotsExhausted, Some(slots), count, identity))?;
+    taken.map_err(|count| over_calls(Reason::SlotsExhausted, Some(slots), count))?;
     spent.slots = true;
     crash::point("admit.counted");
     for ((level, &seen), token) in levels.iter().zip(seen).zip(&mut spent.tokens) {
         let (Some(level), Some((rate, seen))) = (level, seen) else { continue };
         let taken = level.line.rate().take_seen(seen, rate, now.mono_ns);
-        *token = Some((rate, taken.map_err(|over| over_rate(level, rate, over, identity))?));
+        *token = Some((rate, taken.map_err(|over| over_rate(level, rate, over))?));
         crash::point("admit.taken");
     }
     Ok(())

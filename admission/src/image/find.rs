@@ -101,16 +101,22 @@ impl Image {
             .map_or(Found::Nothing, |entry| self.trunk_found(entry))
     }
 
-    /// The account with this `live` index.
+    /// Where the account with this `live` index is.
     #[inline]
-    pub(crate) fn account(&self, live: u32) -> Found<AccountView> {
+    pub(crate) fn account_by_live(&self, live: u32) -> Found<u32> {
         let accounts = self.section(Section::Accounts);
         index::candidates(self.section(Section::AccountIndex), self.keys.word(u64::from(live)))
-            .map(|entry| accounts.array::<ACCOUNT_WORDS>(entry * ACCOUNT_WORDS))
-            .find(|record| high(record[1]) == live)
-            .map_or(Found::Nothing, |record| {
-                if record[1] & F_DELETED != 0 { Found::Deleted } else { Found::Here(AccountView::of(record)) }
+            .map(|entry| (entry as u32, accounts.at(entry * ACCOUNT_WORDS + A_LIVE)))
+            .find(|&(_, word)| high(word) == live)
+            .map_or(Found::Nothing, |(entry, word)| {
+                if word & F_DELETED != 0 { Found::Deleted } else { Found::Here(entry) }
             })
+    }
+
+    /// The record of an account that was found.
+    #[inline]
+    pub(crate) fn account(&self, entry: u32) -> AccountView {
+        AccountView::of(self.section(Section::Accounts).array(entry as usize * ACCOUNT_WORDS))
     }
 
     /// `live` of the application with this inbound user.

@@ -134,6 +134,8 @@ pub(super) const F_FAR_SOURCES: u64 = 1 << 9;
 
 /// An account record: id, `live` and flags, interval, limits.
 pub(super) const ACCOUNT_WORDS: usize = 4;
+/// The word of an account whose high half is its `live`; flags in the low half.
+pub(super) const A_LIVE: usize = 1;
 /// A credential: user name, `live` of its trunk, MD5 (2), SHA-256 (4).
 pub(super) const CREDENTIAL_WORDS: usize = 8;
 /// A gateway: URI, `live` with priority and weight.

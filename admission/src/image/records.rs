@@ -174,7 +174,7 @@ impl AccountView {
 
     #[inline]
     pub(crate) fn enabled(&self) -> bool {
-        self.record[1] & F_ENABLED != 0
+        self.record[A_LIVE] & F_ENABLED != 0
     }
 
     #[inline]

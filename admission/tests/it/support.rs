@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use trunk_admission::instance::{Instance, Options};
 use trunk_admission::model::*;
 use trunk_admission::publish::{PublishOptions, Publisher};
-use trunk_admission::{Attempt, Host, Identity, Now, Proof, Rate, Refusal, Verdict};
+use trunk_admission::{Attempt, Barred, Host, Identity, Now, Proof, Rate, Refusal, Verdict};
 
 pub(crate) struct Node {
     pub(crate) dir: TempDir,
@@ -63,7 +63,7 @@ impl Node {
         }
     }
 
-    pub(crate) fn identify(&self, host: &str, source: &str) -> Result<Identity, Refusal> {
+    pub(crate) fn identify(&self, host: &str, source: &str) -> Result<Identity, Barred> {
         self.instance.identify(&self.attempt(&Host::new(host.as_bytes()), source, "any"))
     }
 
@@ -72,7 +72,7 @@ impl Node {
         let host = Host::new(host.as_bytes());
         let attempt = self.attempt(&host, source, call);
         match self.instance.identify(&attempt) {
-            Err(refusal) => Verdict::Refused(refusal),
+            Err(barred) => Verdict::Refused(barred.reason.into()),
             Ok(identity) => {
                 self.instance.admit(&identity, &attempt, Proof::None, Now { mono_ns, wall_ms: 1_000 })
             }
