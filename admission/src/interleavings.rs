@@ -243,7 +243,7 @@ fn ring() {
         let mut progress = Progress::default();
         let mut seen = Vec::new();
         let mut poll = |seen: &mut Vec<u64>| {
-            let polled = progress.poll(&memory.ring(), 0, 9);
+            let polled: Vec<_> = progress.poll(&memory.ring(), 0, 9).collect();
             for (_, cell) in &polled {
                 match cell {
                     Cell::Payload(words) => {

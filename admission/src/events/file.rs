@@ -317,12 +317,13 @@ impl Consumer {
     /// what is not acknowledged comes again.
     pub fn poll(&mut self, max: usize) -> Vec<Record> {
         let dead_below = self.map.acquire(E_DEAD_BELOW);
-        let cells = self.ring_progress.poll(&ring(&self.map), dead_below, max);
-        let mut records: Vec<_> = cells.into_iter().map(|(at, cell)| Record::of(at, cell)).collect();
+        let ring = ring(&self.map);
+        let cells = self.ring_progress.poll(&ring, dead_below, max);
+        let mut records: Vec<_> = cells.map(|(at, cell)| Record::of(at, cell)).collect();
         if let Some(spill) = spill(&self.map, &self.spill).filter(|_| records.len() < max) {
             let dead_below = self.map.acquire(E_SPILL_DEAD_BELOW);
             let cells = self.spill_progress.poll(&spill, dead_below, max - records.len());
-            records.extend(cells.into_iter().map(|(at, cell)| Record::of(at | SPILLED, cell)));
+            records.extend(cells.map(|(at, cell)| Record::of(at | SPILLED, cell)));
         }
         records
     }

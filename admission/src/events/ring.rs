@@ -4,6 +4,7 @@
 //! hole: the consumer skips it once its epoch is over, and reads on past it until then. `tail` moves only over cells that
 //! are consumed or lost, so no producer is ever handed a cell that another may still be writing to.
 
+use std::cmp;
 use std::collections::BTreeSet;
 
 use crate::bytes::words_of;
@@ -212,20 +213,31 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Positions that were committed and not yet acknowledged, in order, with what is lost: holes below `dead_below`.
-    pub(crate) fn poll(&self, cells: &impl Cells, dead_below: u64, max: usize) -> Vec<(u64, Cell)> {
+    pub(crate) fn poll<'a>(
+        &'a self,
+        cells: &'a impl Cells,
+        dead_below: u64,
+        max: usize,
+    ) -> impl Iterator<Item = (u64, Cell)> + 'a {
         let (tail, head) = cells.bounds();
         (tail..head)
             .filter(|position| !self.done.contains(position))
             .map(|position| (position, cells.read(position)))
-            .filter(|(position, cell)| *cell != Cell::Hole || *position < dead_below)
+            .filter(move |(position, cell)| *cell != Cell::Hole || *position < dead_below)
             .take(max)
-            .collect()
     }
 
     /// Marks positions as consumed and moves the tail over as many as are.
     pub(crate) fn acknowledge(&mut self, cells: &impl Cells, positions: impl IntoIterator<Item = u64>) {
-        self.done.extend(positions);
         let (mut tail, _) = cells.bounds();
+        // Nearly all come in order, and nothing has to be remembered of them.
+        for position in positions {
+            match position.cmp(&tail) {
+                cmp::Ordering::Less => {}
+                cmp::Ordering::Equal => tail = tail.wrapping_add(1),
+                cmp::Ordering::Greater => _ = self.done.insert(position),
+            }
+        }
         self.done.retain(|&position| position >= tail);
         while self.done.remove(&tail) {
             tail = tail.wrapping_add(1);
@@ -268,7 +280,7 @@ mod tests {
     }
 
     fn poll(progress: &Progress, ring: Ring<'_>, dead_below: u64) -> Vec<(u64, Cell)> {
-        progress.poll(&ring, dead_below, usize::MAX)
+        progress.poll(&ring, dead_below, usize::MAX).collect()
     }
 
     #[test]
