@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_string_is_its_words_whatever_its_length() {
-        let bytes: Vec<u8> = (0..40).map(|n| 0xf1 ^ n * 7).collect();
+        let bytes: Vec<u8> = (0..40_u8).map(|n| n.wrapping_mul(77) | 1).collect();
         for count in 0..=bytes.len() {
             let (whole, last) = words_of(&bytes[..count]);
             let words: Vec<u64> = whole.iter().map(|word| u64::from_le_bytes(*word)).chain(last).collect();

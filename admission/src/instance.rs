@@ -270,7 +270,6 @@ impl Instance {
         let call = keys.call_id(call_id);
         let key = CallKey(keys.call_of(call, from_tag, cseq));
         self.live.slots().prefetch(key);
-        self.events.prefetch();
         key
     }
 
@@ -281,10 +280,11 @@ impl Instance {
             self.count_refusal(Reason::NoData, None);
             return Err(Barred { reason: Reason::NoData, identity: None });
         };
-        let sought = decide::seek(tables, &self.live, attempt.host);
-        self.look.set(Some(self.live.slots().look_ahead(attempt.call)));
+        let leads = decide::seek(tables, &self.live, attempt.host);
+        // Not for those who call at random.
+        self.look.set(leads.anywhere().then(|| self.live.slots().look_ahead(attempt.call)));
         let counted = |reason, trunk: Option<&TrunkRef>| self.count_refusal(reason, trunk);
-        decide::identify(tables, sought, attempt, counted, &())
+        decide::identify(tables, &self.live, leads, attempt, counted, &())
     }
 
     /// The hashes of one of the trunk's digest users.
@@ -296,10 +296,12 @@ impl Instance {
     #[inline]
     pub fn admit(&mut self, identity: &Identity, attempt: &Attempt<'_>, proof: Proof, now: Now) -> Verdict {
         let Some(tables) = &self.tables else { return Verdict::Refused(Reason::NoData.into()) };
+        self.events.prefetch();
         let random = [next_random(&mut self.random), next_random(&mut self.random)];
         let uid = || uuid_v7(now.wall_ms, random);
-        let seen = self.look.take();
-        let verdict = decide::admit(tables, &self.live, identity, attempt, seen, proof, now, uid);
+        let look = self.look.take().filter(|look| look.found_nothing_of(attempt.call));
+        let look = look.unwrap_or_else(|| self.live.slots().look(attempt.call));
+        let verdict = decide::admit(tables, &self.live, identity, look, proof, now, uid);
         match &verdict {
             Verdict::Admitted(_) => self.live.count(self.process, Counter::Admitted),
             Verdict::Again(_) => self.live.count(self.process, Counter::Again),

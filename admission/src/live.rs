@@ -93,6 +93,7 @@ impl Live {
             return Live::create_or_reopen(dir, capacity);
         }
         own(&path, &live.map)?;
+        live.map.use_huge_pages();
         live.begin_epoch();
         Ok(live)
     }

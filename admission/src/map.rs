@@ -5,6 +5,8 @@
 //! wrong data at worst, never undefined behaviour. A mapping is never resized and its file never truncated by us: pages
 //! that vanished would be a SIGBUS in a worker, and one dead worker is a dead proxy.
 
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod words;
 
 use std::fs::{File, OpenOptions, Permissions};
@@ -43,7 +45,7 @@ pub(crate) const WORD: usize = size_of::<u64>();
 /// Words in a page, or in several where pages are larger: what [`Map::release`] begins at.
 pub(crate) const PAGE_WORDS: usize = 65_536 / WORD;
 
-/// Bytes of a huge page. A mapping of one or more begins at a multiple, so that the processor can find its memory huge page by huge
+/// Bytes of a huge page. A mapping of so many or more begins at a multiple, so that the processor can find its memory huge page by huge
 /// page: a call reads ten places anywhere in these files, and otherwise waits for the way to them as long as for what stands there.
 const HUGE_PAGE: usize = 2 << 20;
 
@@ -64,7 +66,7 @@ unsafe impl Sync for Map {}
 
 impl Map {
     /// Makes a file of exactly `words` zero words and maps it for writing. Fails if it exists. Its memory is reserved
-    /// now, in huge pages if it can be, so that a full file system is an error here and not a SIGBUS later.
+    /// now, so that a full file system is an error here and not a SIGBUS later.
     pub(crate) fn create(path: &Path, words: usize, mode: u32) -> io::Result<Map> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)?;
         // The mode is what was asked for, whatever the process's umask.
@@ -76,9 +78,7 @@ impl Map {
         if refused != 0 {
             return Err(io::Error::from_raw_os_error(refused));
         }
-        let map = Map::of(file, true)?;
-        map.use_huge_pages();
-        Ok(map)
+        Map::of(file, true)
     }
 
     /// Maps an existing file for reading and writing.
@@ -98,10 +98,11 @@ impl Map {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let protection = if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
-        let hint = if bytes < HUGE_PAGE { ptr::null_mut() } else { free_address(bytes) };
-        // SAFETY: a fresh shared mapping of a file that we hold open; no existing memory is touched, whatever the hint.
-        let address = unsafe {
-            libc::mmap(hint, words * WORD, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        let address = if bytes < HUGE_PAGE {
+            // SAFETY: a fresh shared mapping of a file that we hold open; no existing memory is touched.
+            unsafe { libc::mmap(ptr::null_mut(), bytes, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) }
+        } else {
+            map_at_huge_page(&file, bytes, protection)
         };
         if address == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -111,11 +112,13 @@ impl Map {
     }
 
     /// Puts the file's memory into huge pages, for every process that maps it, as far as the system has any and knows how (Linux 6.1,
-    /// whatever the mount's own setting but `deny`). Takes milliseconds for each 10 MiB, so it is for whoever makes a file and lets
-    /// nobody wait. Nothing depends on it: what is refused stays in small pages.
-    pub(crate) fn use_huge_pages(&self) {
-        // SAFETY: exactly the range that `of` mapped; what stands in it does not change.
-        unsafe { libc::madvise(self.first.as_ptr().cast(), self.words * WORD, libc::MADV_COLLAPSE) };
+    /// whatever the mount's own setting but `deny`); answers whether it did. Takes milliseconds for each 10 MiB that is not in huge
+    /// pages yet, so it is for whoever lets nobody wait. Nothing depends on it: what is refused stays in small pages.
+    pub(crate) fn use_huge_pages(&self) -> bool {
+        let bytes = self.words * WORD;
+        // SAFETY: exactly the range that `of` mapped. Whoever reads or writes it meanwhile, in whatever process, finds the same words.
+        bytes >= HUGE_PAGE
+            && unsafe { libc::madvise(self.first.as_ptr().cast(), bytes, libc::MADV_COLLAPSE) } == 0
     }
 
     /// All words. Storing to one of a read-only mapping would fault, so those are handed out only as [`Words`].
@@ -191,19 +194,36 @@ impl Drop for Map {
     }
 }
 
-/// An address at a multiple of [`HUGE_PAGE`] with room for so many bytes; null when there is none. Nobody else is kept from taking it,
-/// so it is a hint for a mapping.
-fn free_address(bytes: usize) -> *mut libc::c_void {
-    let room = bytes.saturating_add(HUGE_PAGE);
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+/// Maps a file shared, from a multiple of [`HUGE_PAGE`] on; `MAP_FAILED` if it cannot be. Room is reserved first, and what the mapping does
+/// not take of it is given back.
+fn map_at_huge_page(file: &File, bytes: usize, protection: libc::c_int) -> *mut libc::c_void {
+    // SAFETY: asks for a number.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.unsigned_abs() as usize;
+    let (length, nothing) = (bytes.next_multiple_of(page), libc::PROT_NONE);
+    let (room, reserve) = (length + HUGE_PAGE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
     // SAFETY: a fresh mapping of nothing; no existing memory is touched.
-    let address = unsafe { libc::mmap(ptr::null_mut(), room, libc::PROT_NONE, flags, -1, 0) };
-    if address == libc::MAP_FAILED {
-        return ptr::null_mut();
+    let begin = unsafe { libc::mmap(ptr::null_mut(), room, nothing, reserve, -1, 0) };
+    if begin == libc::MAP_FAILED {
+        return begin;
     }
-    // SAFETY: exactly the range that was mapped just now, which nobody has seen.
-    unsafe { libc::munmap(address, room) };
-    ptr::without_provenance_mut(address.addr().next_multiple_of(HUGE_PAGE))
+    let before = begin.addr().next_multiple_of(HUGE_PAGE) - begin.addr();
+    let give_back = |from: usize, count: usize| {
+        if count > 0 {
+            // SAFETY: whole pages of the room that was reserved above, which nobody else knows of.
+            unsafe { libc::munmap(begin.wrapping_byte_add(from), count) };
+        }
+    };
+    let (fixed, descriptor) = (libc::MAP_SHARED | libc::MAP_FIXED, file.as_raw_fd());
+    // SAFETY: takes the place of reserved room alone, for a file that the caller holds open.
+    let address =
+        unsafe { libc::mmap(begin.wrapping_byte_add(before), bytes, protection, fixed, descriptor, 0) };
+    if address == libc::MAP_FAILED {
+        give_back(0, room);
+        return address;
+    }
+    give_back(0, before);
+    give_back(before + length, room - before - length);
+    address
 }
 
 /// Asks the processor for the cache line of a word that will be read soon. A hint: it changes nothing and waits for nothing.

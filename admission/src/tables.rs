@@ -24,8 +24,19 @@ pub(crate) struct Tables {
     retired: Option<(Image, usize)>,
 }
 
-/// What was found out for a host in the overlay and in the base.
-pub(crate) type SoughtBoth<'a> = (Option<Sought<'a>>, Sought<'a>);
+/// Where a host leads, in the overlay and in the base.
+pub(crate) struct Leads<'a> {
+    overlay: Option<Sought<'a>>,
+    base: Sought<'a>,
+}
+
+impl Leads<'_> {
+    /// Whether it may be a trunk's.
+    #[inline]
+    pub(crate) fn anywhere(&self) -> bool {
+        self.base.leads_anywhere() || self.overlay.as_ref().is_some_and(Sought::leads_anywhere)
+    }
+}
 
 /// Why a pair was not mapped, and what was mapped before it.
 pub(crate) type Refused = Box<(OpenError, Option<Tables>)>;
@@ -156,19 +167,16 @@ impl Tables {
     /// Finds out where the trunk of this host is, if there is one, and asks for its block. `likely` hears its `live` and that of its
     /// first gateway before the block is there: what it does with them must harm nothing when they are another's.
     #[inline]
-    pub(crate) fn seek(&self, host: &Host, likely: impl Fn(u32, u32)) -> SoughtBoth<'_> {
+    pub(crate) fn seek<'a>(&'a self, host: &'a Host, likely: impl Fn(u32, u32)) -> Leads<'a> {
         let overlay = self.overlay.as_ref().map(|overlay| overlay.seek(host, &likely));
-        (overlay, self.base.seek(host, &likely))
+        Leads { overlay, base: self.base.seek(host, &likely) }
     }
 
-    /// The trunk of this host, which was sought.
+    /// The trunk of the host that was sought.
     #[inline]
-    pub(crate) fn trunk_by_host(
-        &self,
-        host: &Host,
-        sought: SoughtBoth<'_>,
-    ) -> Option<(TrunkRef, bool)> {
-        self.first_of(sought, |image, sought| image.trunk_by_host(host, sought)).map(|found| self.trunk(found))
+    pub(crate) fn trunk_by_host(&self, Leads { overlay, base }: Leads<'_>) -> Option<(TrunkRef, bool)> {
+        self.first_of((overlay, base), |image, sought| image.trunk_by_host(sought))
+            .map(|found| self.trunk(found))
     }
 
     #[inline]

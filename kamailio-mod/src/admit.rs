@@ -54,8 +54,9 @@ fn judge(process: &mut Process, msg: SipMsg<'_>, proven: Option<Proven>) -> Admi
     }
     refresh(process);
     process.judgement.generation = u64::from(process.instance.generation());
-    let destination = destination(msg);
-    let attempt = attempt(&process.instance, msg, &destination);
+    let mut host = Host::empty();
+    let user = destination(msg, &mut host);
+    let attempt = attempt(&process.instance, msg, &host, user);
     let (source, source_port) = msg.source();
     let facts = Facts { msg, attempt, source_port, now: Now::read() };
     let identity = match process.instance.identify(&attempt) {
@@ -98,17 +99,19 @@ fn judge(process: &mut Process, msg: SipMsg<'_>, proven: Option<Proven>) -> Admi
     }
 }
 
-/// Whom a call is for: the host, and the user.
-pub(crate) fn destination<'a>(msg: SipMsg<'a>) -> (Host, &'a [u8]) {
+/// Whom a call is for: the host, which is written where it stays, and the user.
+pub(crate) fn destination<'a>(msg: SipMsg<'a>, host: &mut Host) -> &'a [u8] {
     let uri = Uri::parse(msg.request_uri());
-    (Host::new(uri.map_or(b"", |uri| uri.host)), uri.map_or(b"", |uri| uri.user))
+    host.set(uri.map_or(b"", |uri| uri.host));
+    uri.map_or(b"", |uri| uri.user)
 }
 
 /// What the decision looks at.
 pub(crate) fn attempt<'a>(
     instance: &Instance,
     msg: SipMsg<'a>,
-    (host, user): &'a (Host, &'a [u8]),
+    host: &'a Host,
+    user: &'a [u8],
 ) -> Attempt<'a> {
     let (source, _) = msg.source();
     let (call_id, tag) = (msg.call_id(), msg.caller_tag());
@@ -175,12 +178,7 @@ fn note(process: &mut Process, admission: Admission, again: bool) {
     judgement.uid = uuid(admission.uid);
 }
 
-fn refuse(
-    process: &mut Process,
-    facts: &Facts<'_>,
-    refusal: &Refusal,
-    identity: Option<&Identity>,
-) -> Admit {
+fn refuse(process: &mut Process, facts: &Facts<'_>, refusal: &Refusal, identity: Option<&Identity>) -> Admit {
     let judgement = &mut process.judgement;
     judgement.reason = Some(refusal.reason);
     judgement.limit = refusal.limit;

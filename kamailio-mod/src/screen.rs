@@ -7,7 +7,7 @@
 
 use core::net::IpAddr;
 
-use trunk_admission::{Identity, Proof, Reason};
+use trunk_admission::{Host, Identity, Proof, Reason};
 
 use crate::judgement::Judgement;
 use crate::msg::SipMsg;
@@ -44,8 +44,9 @@ fn screen(process: &mut Process, msg: SipMsg<'_>) -> Screen {
     }
     process.judgement = Judgement::unjudged(msg.key());
     process.judgement.generation = u64::from(process.instance.generation());
-    let destination = admit::destination(msg);
-    let attempt = admit::attempt(&process.instance, msg, &destination);
+    let mut host = Host::empty();
+    let user = admit::destination(msg, &mut host);
+    let attempt = admit::attempt(&process.instance, msg, &host, user);
     let identity = match process.instance.identify(&attempt) {
         Ok(identity) => identity,
         Err(barred) => return stranger(process, source, barred.reason, barred.identity.as_ref()),

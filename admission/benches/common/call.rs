@@ -11,7 +11,7 @@ use trunk_admission::{Attempt, Host, Now, Proof, Verdict};
 /// Looks the trunk up, checks its addresses, takes from three limits, takes a slot, picks a gateway, tells the event.
 pub(crate) fn decide(instance: &mut Instance, host: &str, source: IpAddr, call_id: &[u8]) -> SlotRef {
     instance.refresh();
-    let mut named = Host::EMPTY;
+    let mut named = Host::empty();
     named.set(host.as_bytes());
     let call = instance.call_key_to(&named, call_id, b"fromtag", 1);
     // Time runs twenty times as fast for the limits: each is checked on every call, and none ever refuses one.

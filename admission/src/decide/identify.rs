@@ -8,37 +8,46 @@ use crate::image::{Host, SourceMatch, TrunkRef};
 use crate::live::{Live, Scope};
 use crate::model::AuthMode;
 use crate::reason::Reason;
-use crate::tables::{SoughtBoth, Tables};
+use crate::tables::{Leads, Tables};
 
 /// Finds out where the trunk is that the host is of. What a call needs of it is asked for all at once, as soon as it is known where it
 /// is: its block, the words of its limits, its first gateway's health. So whatever waits for one waits for the others meanwhile.
 #[inline]
-pub(crate) fn seek<'a>(tables: &'a Tables, live: &Live, host: &Host) -> SoughtBoth<'a> {
-    tables.seek(host, |trunk, gateway| {
-        live.prefetch_line(Scope::Trunk(trunk));
-        live.prefetch_health(gateway);
-    })
+pub(crate) fn seek<'a>(tables: &'a Tables, live: &Live, host: &'a Host) -> Leads<'a> {
+    tables.seek(host, |trunk, gateway| expect(live, trunk, gateway))
 }
 
-/// Whose call is it, may that trunk be used here and now, and what must the caller prove? `barred` hears of a call that is not let in.
+#[inline]
+fn expect(live: &Live, trunk: u32, gateway: u32) {
+    live.prefetch_line(Scope::Trunk(trunk));
+    live.prefetch_health(gateway);
+}
+
+/// Whose call is it, may that trunk be used here and now, and what must the caller prove? `leads` is where the attempt's host does;
+/// `barred` hears of a call that is not let in.
 #[inline]
 pub(crate) fn identify(
     tables: &Tables,
-    sought: SoughtBoth<'_>,
+    live: &Live,
+    leads: Leads<'_>,
     attempt: &Attempt<'_>,
     barred: impl Fn(Reason, Option<&TrunkRef>),
     trace: &impl Trace,
 ) -> Result<Identity, Barred> {
-    let found = match tables.trunk_by_host(attempt.host, sought) {
+    let found = match tables.trunk_by_host(leads) {
         Some(trunk) => Some((trunk, By::Domain)),
         None => by_user_or_source(tables, attempt),
     };
     trace.step(|| Step::Identified(found.map(|(_, by)| by)));
-    let Some(((trunk, in_overlay), _)) = found else {
+    let Some(((trunk, in_overlay), by)) = found else {
         barred(Reason::UnknownDestination, None);
         return Err(Barred { reason: Reason::UnknownDestination, identity: None });
     };
-    tables.image(in_overlay).prefetch_gateways(&trunk);
+    let gateway = tables.image(in_overlay).prefetch_gateway(&trunk);
+    if by != By::Domain {
+        // Its host led elsewhere.
+        expect(live, trunk.live(), gateway.unwrap_or(u32::MAX));
+    }
     let account = trunk.account().and_then(|live| tables.account(live));
     let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
     let refuse = |reason| {

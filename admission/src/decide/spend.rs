@@ -3,7 +3,7 @@
 //! What is only asked here ([`weigh`]) and what is taken ([`admit`]) go by the same levels, limits and reasons.
 
 use super::trace::{LevelName, Step, Trace};
-use super::{Admission, Attempt, Identity, Proof, Refusal, Verdict};
+use super::{Admission, Identity, Proof, Refusal, Verdict};
 use crate::clock::Now;
 use crate::crash;
 use crate::live::slots::{Claim, Look};
@@ -25,15 +25,14 @@ struct Level<'a> {
 
 /// Spends: CPS, then concurrency, of trunk, account and node, then a slot. All or nothing.
 ///
-/// `seen` is what a look at the slots found of the call before. It may be old by now: whoever claims by it, and whoever is refused after
-/// it, looks again.
+/// `look` is what was seen of the call among the slots. It may be old by now: whoever claims by it, and whoever is refused after it,
+/// looks again.
 #[inline]
 pub(crate) fn admit(
     tables: &Tables,
     live: &Live,
     identity: &Identity,
-    attempt: &Attempt<'_>,
-    seen: Option<Look>,
+    look: Look,
     proof: Proof,
     now: Now,
     uid: impl FnOnce() -> [u8; 16],
@@ -44,9 +43,7 @@ pub(crate) fn admit(
         Some(reason) => return refused(reason),
         None => {}
     }
-    let slots = live.slots();
-    let look = seen.filter(|look| look.found_nothing_of(attempt.call));
-    let look = look.unwrap_or_else(|| slots.look(attempt.call));
+    let (slots, call) = (live.slots(), look.key);
     if let Some(claim) = look.known {
         return known(live, claim);
     }
@@ -56,30 +53,23 @@ pub(crate) fn admit(
     }
     if let Err(refusal) = peek_rates(&levels, &mut seen, now, &()) {
         // Another worker may have let this very call in since that look, with the last token.
-        return met_meanwhile(live, attempt.call).unwrap_or(Verdict::Refused(refusal));
+        return met_meanwhile(live, call).unwrap_or(Verdict::Refused(refusal));
     }
     let slot = match slots.claim_seen(look) {
         Claim::Claimed(slot) => slot,
         Claim::Full => return refused(Reason::SlotsExhausted),
         other => return known(live, other),
     };
-    let taken = take_all(live, &levels, &seen, now);
+    if let Err(refusal) = take_all(live, &levels, &seen, now) {
+        slots.abandon(slot);
+        return Verdict::Refused(refusal);
+    }
     let uid = uid();
-    if taken.is_ok() {
-        // Not before: nobody reads it while the call is being judged, and its memory is on its way meanwhile.
-        live.fill(slot, attempt.call, &identity.trunk, uid, now);
-    }
-    match taken {
-        Ok(()) => {
-            slots.open(slot, attempt.call);
-            crash::point("admit.published");
-            Verdict::Admitted(Admission { slot, uid })
-        }
-        Err(refusal) => {
-            slots.abandon(slot);
-            Verdict::Refused(refusal)
-        }
-    }
+    // Not before: nobody reads it while the call is being judged, and its memory is on its way meanwhile.
+    live.fill(slot, call, &identity.trunk, uid, now);
+    slots.open(slot, call);
+    crash::point("admit.published");
+    Verdict::Admitted(Admission { slot, uid })
 }
 
 /// What the caller has still to prove, or failed to.
@@ -180,12 +170,7 @@ fn over_rate(level: &Level<'_>, rate: Rate, over: crate::rate::Exceeded) -> Refu
 
 /// Whether a call would conform to every rate, taking nothing; then `seen` is what it would take of each.
 #[inline]
-fn peek_rates(
-    levels: &Levels<'_>,
-    seen: &mut Tokens,
-    now: Now,
-    trace: &impl Trace,
-) -> Result<(), Refusal> {
+fn peek_rates(levels: &Levels<'_>, seen: &mut Tokens, now: Now, trace: &impl Trace) -> Result<(), Refusal> {
     for (level, seen) in levels.iter().zip(seen) {
         let Some(level) = level else { continue };
         let Some(rate) = level.rate else { continue };
@@ -202,17 +187,11 @@ fn peek_rates(
 }
 
 /// Whether there is room for one more call at every level, taking nothing.
-fn peek_counts(
-    live: &Live,
-    levels: &Levels<'_>,
-    trace: &impl Trace,
-) -> Result<(), Refusal> {
+fn peek_counts(live: &Live, levels: &Levels<'_>, trace: &impl Trace) -> Result<(), Refusal> {
     for level in levels.iter().flatten() {
         let count = level.line.calls();
         trace.step(|| Step::Calls { level: level.name, limit: level.concurrent, count: count.get() });
-        count
-            .peek(level.concurrent)
-            .map_err(|count| over_calls(level.calls, level.concurrent, count))?;
+        count.peek(level.concurrent).map_err(|count| over_calls(level.calls, level.concurrent, count))?;
     }
     let slots = Some(live.capacity().slots);
     trace.step(|| Step::Slots { limit: live.capacity().slots, count: live.slots_used().get() });
@@ -225,12 +204,7 @@ fn over_calls(reason: Reason, limit: Option<u32>, count: u32) -> Refusal {
 
 /// Counts the call at every level, then takes a token at every level; gives all of it back if one refuses.
 #[inline]
-fn take_all(
-    live: &Live,
-    levels: &Levels<'_>,
-    seen: &Tokens,
-    now: Now,
-) -> Result<(), Refusal> {
+fn take_all(live: &Live, levels: &Levels<'_>, seen: &Tokens, now: Now) -> Result<(), Refusal> {
     let mut spent = Spent::default();
     let taken = spend(live, levels, seen, now, &mut spent);
     if taken.is_err() {

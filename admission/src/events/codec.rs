@@ -309,8 +309,10 @@ impl Decoder<'_> {
         }
         let (words, rest) = self.0.split_at_checked(length.div_ceil(8)).ok_or(DecodeError::Short)?;
         self.0 = rest;
-        let mut bytes = Vec::with_capacity(words.len() * 8);
-        words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+        let mut bytes = vec![0; words.len() * 8];
+        for (chunk, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *chunk = word.to_le_bytes();
+        }
         bytes.truncate(length);
         Ok(printable(bytes))
     }
@@ -318,10 +320,13 @@ impl Decoder<'_> {
 
 /// Bytes as text that loses nothing: what is not printable UTF-8 as `\xNN`, a backslash as `\\`.
 fn printable(bytes: Vec<u8>) -> String {
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+    // To the end, whatever is found: many bytes at a time are sooner through than one after the other.
+    let are_plain = |bytes: &[u8]| {
+        bytes.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~') & (*byte != b'\\'))
+    };
     let bytes = match String::from_utf8(bytes) {
         // As nearly every string is: it is its own text.
-        Ok(text) if text.as_bytes().iter().all(is_plain) => return text,
+        Ok(text) if are_plain(text.as_bytes()) => return text,
         Ok(text) => text.into_bytes(),
         Err(error) => error.into_bytes(),
     };

@@ -136,6 +136,7 @@ impl Producer {
             fs::remove_file(&path).map_err(|error| OpenError::io(&path, error))?;
             return Producer::create_or_reopen(dir, size);
         }
+        map.use_huge_pages();
         for (head, dead_below) in [(E_HEAD, E_DEAD_BELOW), (E_SPILL_HEAD, E_SPILL_DEAD_BELOW)] {
             let head = word(map, head).load(Ordering::Acquire);
             word(map, dead_below).store(head, Ordering::Release);

@@ -26,11 +26,19 @@ pub(crate) enum Found<T> {
     Here(T),
 }
 
-/// Where a host leads: the search, with the first candidate taken out of it.
-#[derive(Clone)]
+/// Where a host leads in an image: the search, with the first candidate taken out of it.
 pub(crate) struct Sought<'a> {
+    host: &'a Host,
     first: Option<usize>,
-    others: Candidates<'a, HOST_WORDS>,
+    others: Candidates<'a, HOST_BUCKET_WORDS>,
+}
+
+impl Sought<'_> {
+    /// Whether there is any candidate.
+    #[inline]
+    pub(crate) fn leads_anywhere(&self) -> bool {
+        self.first.is_some()
+    }
 }
 
 impl Image {
@@ -43,13 +51,13 @@ impl Image {
     /// Asks for what says where the trunk of this host is.
     #[inline]
     pub(crate) fn ask(&self, host: &Host) {
-        index::prefetch::<HOST_WORDS>(self.section(Section::HostIndex), host.hash(self.keys));
+        index::prefetch::<HOST_BUCKET_WORDS>(self.section(Section::HostIndex), host.hash(self.keys));
     }
 
     /// Finds out where the trunk of this host is, if there is one, and asks for its block: most are three or four lines. `likely` hears
     /// its `live` and its first gateway's before the block is there.
     #[inline]
-    pub(crate) fn seek(&self, host: &Host, likely: impl Fn(u32, u32)) -> Sought<'_> {
+    pub(crate) fn seek<'a>(&'a self, host: &'a Host, likely: impl Fn(u32, u32)) -> Sought<'a> {
         let table = self.section(Section::HostIndex);
         let mut others = index::hinted(table, host.hash(self.keys));
         let first = others.next().map(|Candidate { entry, at }| {
@@ -58,19 +66,18 @@ impl Image {
             likely(high(hint), low(hint));
             entry
         });
-        Sought { first, others }
+        Sought { host, first, others }
     }
 
-    /// Where the trunk is whose domain is `host`, in lower case, which was sought.
+    /// Where the trunk is whose domain is the host that was sought.
     #[inline]
-    pub(crate) fn trunk_by_host(&self, host: &Host, sought: Sought<'_>) -> Found<u32> {
+    pub(crate) fn trunk_by_host(&self, Sought { host, first, others }: Sought<'_>) -> Found<u32> {
         let suffix = &self.trunk_suffix;
         let Some(id_length) = host.len().checked_sub(suffix.len()) else { return Found::Nothing };
         if suffix.is_empty() || !host.ends_with(suffix.words(), id_length) {
             return Found::Nothing;
         }
         let trunks = self.section(Section::Trunks);
-        let Sought { first, others } = sought;
         first
             .into_iter()
             .chain(others.map(|candidate| candidate.entry))
@@ -108,9 +115,12 @@ impl Image {
         index::candidates(self.section(Section::AccountIndex), self.keys.word(u64::from(live)))
             .map(|entry| (entry as u32, accounts.at(entry * ACCOUNT_WORDS + A_LIVE)))
             .find(|&(_, word)| high(word) == live)
-            .map_or(Found::Nothing, |(entry, word)| {
-                if word & F_DELETED != 0 { Found::Deleted } else { Found::Here(entry) }
-            })
+            .map_or(
+                Found::Nothing,
+                |(entry, word)| {
+                    if word & F_DELETED != 0 { Found::Deleted } else { Found::Here(entry) }
+                },
+            )
     }
 
     /// The record of an account that was found.
@@ -218,5 +228,29 @@ impl Found<u64> {
             Found::Deleted => Found::Deleted,
             Found::Nothing => Found::Nothing,
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::image::{Check, build_base, golden};
+
+    #[test]
+    fn whoever_has_the_same_fingerprint_is_passed_over() {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("base");
+        let words = build_base(&golden::table(), 1, [5, 6]).expect("an image");
+        std::fs::write(&path, words.to_bytes()).expect("a file");
+        let image = Image::open(&path, Check::Everything).expect("an image");
+        let (acme, other) = (Host::new(b"acme.sip.example"), Host::new(b"other.sip.example"));
+        let wrong = image.seek(&other, |_, _| {}).first;
+        let mut sought = image.seek(&acme, |_, _| {});
+        let right = sought.first.take().expect("it is there");
+        assert_ne!(wrong, Some(right));
+        // Its own bucket comes second.
+        let others = index::hinted(image.section(Section::HostIndex), acme.hash(image.keys));
+        let sought = Sought { host: &acme, first: wrong, others };
+        assert_eq!(image.trunk_by_host(sought), Found::Here(right as u32));
     }
 }

@@ -5,9 +5,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
-use super::layout::{LAYOUT_VERSION, NEAR_SOURCES};
+use super::layout::{LAYOUT_VERSION, NEAR_SOURCES, NO_GATEWAY};
 use super::*;
 use crate::control::Pair;
 use crate::model::*;
@@ -47,10 +48,17 @@ fn trunk(id: &str, live: u32) -> Trunk {
 
 fn find(tables: &Tables, host: &[u8]) -> Option<(TrunkRef, bool)> {
     let host = Host::new(host);
-    tables.trunk_by_host(&host, tables.seek(&host, |_, _| {}))
+    tables.trunk_by_host(tables.seek(&host, |_, _| {}))
 }
 
-fn table() -> Table {
+/// What a host's bucket says before its trunk is read, in the overlay and in the base.
+fn hints(tables: &Tables, host: &[u8]) -> Vec<(u32, u32)> {
+    let told = RefCell::new(Vec::new());
+    tables.seek(&Host::new(host), |live, gateway| told.borrow_mut().push((live, gateway)));
+    told.into_inner()
+}
+
+pub(super) fn table() -> Table {
     let rate = |cps, burst| Some(Rate::per_second(cps, Some(burst)).unwrap());
     let gateway = |host, live, priority, weight| Gateway {
         uri: format!("sip:{host}:5060;transport=tls"),
@@ -210,6 +218,10 @@ fn what_was_put_in_is_found_in_the_committed_bytes() {
     assert!(image.source_allowed(&acme, "2001:db8::9".parse().unwrap()));
     assert!(!image.source_allowed(&acme, "203.0.113.8".parse().unwrap()));
 
+    assert_eq!(hints(&tables, b"acme.sip.example"), [(5, 0)]);
+    assert_eq!(hints(&tables, b"Application.sip.example"), [(6, NO_GATEWAY)]);
+    assert_eq!(hints(&tables, b"nobody.sip.example"), []);
+
     let (many, _) = find(&tables, b"MANY.sip.example").unwrap();
     assert!(image.source_allowed(&many, "10.0.16.9".parse().unwrap()));
     assert!(image.source_allowed(&many, "::ffff:10.0.0.9".parse().unwrap()));
@@ -230,6 +242,8 @@ fn what_was_put_in_is_found_in_the_committed_bytes() {
     assert_eq!((tables.newest().revision(), tables.newest().base_generation()), (42, BASE));
     assert_eq!((tables.node_rate(), tables.node_concurrent()), (None, None));
     assert_eq!(find(&tables, b"acme.sip.example").unwrap().0.live(), 8);
+    assert_eq!(hints(&tables, b"acme.sip.example")[1], (5, 0), "the base is asked at the same time");
+    assert_eq!(hints(&tables, b"acme.sip.example")[0].0, 8);
     assert!(tables.trunk_by_live(5).is_none() && tables.account(3).is_none());
     assert!(find(&tables, b"application.sip.example").is_none());
     assert!(tables.application_by_user(user).is_none());

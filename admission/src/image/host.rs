@@ -42,11 +42,14 @@ impl fmt::Debug for Host {
 
 impl Host {
     /// Nobody's.
-    pub const EMPTY: Host = Host { words: [0; HOST_WORDS], length: 0, hashed: Cell::new((NO_KEYS, 0)) };
+    #[inline]
+    pub const fn empty() -> Host {
+        Host { words: [0; HOST_WORDS], length: 0, hashed: Cell::new((NO_KEYS, 0)) }
+    }
 
     /// From the bytes of a message.
     pub fn new(host: &[u8]) -> Host {
-        let mut folded = Host::EMPTY;
+        let mut folded = Host::empty();
         folded.set(host);
         folded
     }
@@ -55,7 +58,7 @@ impl Host {
     #[inline]
     pub fn set(&mut self, host: &[u8]) {
         if self.length != 0 {
-            *self = Host::EMPTY;
+            *self = Host::empty();
         }
         let host = if host.len() > MAX_TEXT { &[] } else { host };
         let (whole, last) = words_of(host);
@@ -66,6 +69,7 @@ impl Host {
             *folded = lower_case(last);
         }
         self.length = host.len();
+        self.hashed.set((NO_KEYS, 0));
     }
 
     /// Whether it is nobody's.
@@ -150,6 +154,23 @@ mod tests {
             assert_eq!(host.words[0].to_le_bytes(), word.map(|byte| byte.to_ascii_lowercase()), "{byte}");
             assert_eq!((host.words[1], host.len(), host.words().len()), (0, 8, 2));
         }
+    }
+
+    #[test]
+    fn a_host_that_is_set_anew_is_as_one_made_anew_whoever_hashed_it_before() {
+        let keys = [Keys(1, 2), NO_KEYS, Keys(1, 3), Keys(1, 2)];
+        let mut host = Host::empty();
+        for length in [40, 3, 0, 5, MAX_TEXT, MAX_TEXT + 1, 8, 7] {
+            host.set(&name(length));
+            let fresh = Host::new(&name(length));
+            assert_eq!((host.words, host.len()), (fresh.words, fresh.len()), "{length}");
+            assert!(host == fresh);
+            for keys in keys {
+                let wanted = keys.name(fresh.words(), fresh.len());
+                assert_eq!([host.hash(keys), host.hash(keys)], [wanted; 2], "{length}");
+            }
+        }
+        assert!(Host::new(b"a") != Host::new(b"a\0"), "a zero is a byte like any other");
     }
 
     fn name(length: usize) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Open-addressed hash tables of one word per bucket, built once, searched with a stated bound.
+//! Open-addressed hash tables, built once, searched with a stated bound.
 //!
 //! Two kinds: an *index*, whose bucket is `fingerprint << 32 | entry + 1`, for keys that stand elsewhere; and a *keyed*
 //! table, whose bucket holds the key itself above its value. An empty bucket is 0. No search runs longer than
@@ -41,7 +41,6 @@ pub(super) fn hinted<const WORDS: usize>(table: Words<'_>, hash: u64) -> Candida
 }
 
 /// What a search of an index finds, one by one.
-#[derive(Clone)]
 pub(super) struct Candidates<'a, const WORDS: usize> {
     table: Words<'a>,
     fingerprint: u32,
@@ -161,4 +160,34 @@ pub(super) fn entry_word(hash: u64, entry: usize) -> u64 {
 #[inline]
 pub(super) fn entry_of(word: u64) -> Option<usize> {
     (word as u32).checked_sub(1).map(|entry| entry as usize)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::AtomicU64;
+
+    /// Words of a table, with each bucket's place as its hint.
+    fn table(buckets: &[u64]) -> Vec<AtomicU64> {
+        let words = buckets.iter().enumerate().flat_map(|(place, &word)| [word, place as u64]);
+        words.map(AtomicU64::new).collect()
+    }
+
+    #[test]
+    fn a_search_finds_all_of_a_fingerprint_in_order_and_stops_at_an_empty_bucket() {
+        let hash = |place: u64| (7 << 32) | ((place << 32) / 6 + 1);
+        let (mine, other) = (|entry| entry_word(hash(0), entry), |entry| entry_word(8 << 32, entry));
+        // It begins in the fifth of six buckets and goes on past the end; what stands behind the empty one is another search's.
+        let words = table(&[mine(30), other(40), 0, mine(50), mine(10), other(20)]);
+        let search = |place| -> Vec<(usize, usize)> {
+            hinted::<2>(Words::new(&words), hash(place)).map(|found| (found.entry, found.at)).collect()
+        };
+        assert_eq!(search(4), [(10, 8), (30, 0)]);
+        assert_eq!(search(5), [(30, 0)]);
+        assert_eq!(search(3), [(50, 6), (10, 8), (30, 0)]);
+        assert_eq!(search(2), []);
+        let full = table(&[mine(1); MAX_PROBES + 5]);
+        assert_eq!(hinted::<2>(Words::new(&full), hash(0)).count(), MAX_PROBES, "a full table has an end too");
+        assert_eq!(hinted::<2>(Words::new(&full[..1]), hash(0)).count(), 0, "less than a bucket");
+    }
 }

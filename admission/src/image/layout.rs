@@ -18,7 +18,7 @@ pub(super) const IMAGE_LAYOUT: u64 = LAYOUT_VERSION << 32
         + V6_WORDS * 59
         + USER_WORDS * 61
         + SET_WORDS * 67
-        + HOST_WORDS * 79) as u64;
+        + HOST_BUCKET_WORDS * 79) as u64;
 
 /// Words before the first section.
 pub(super) const HEADER_WORDS: usize = 64;
@@ -67,7 +67,7 @@ pub(super) enum Section {
     /// Distinct failover sets.
     Sets = 5,
     Strings = 6,
-    /// Index: host → trunk, with a hint ([`HOST_WORDS`]).
+    /// Index: host → trunk, with a hint ([`HOST_BUCKET_WORDS`]).
     HostIndex = 7,
     /// Index: `live` → trunk.
     LiveIndex = 8,
@@ -134,6 +134,8 @@ pub(super) const F_FAR_SOURCES: u64 = 1 << 9;
 
 /// An account record: id, `live` and flags, interval, limits.
 pub(super) const ACCOUNT_WORDS: usize = 4;
+/// The word of an account that is its id.
+pub(super) const A_ID: usize = 0;
 /// The word of an account whose high half is its `live`; flags in the low half.
 pub(super) const A_LIVE: usize = 1;
 /// A credential: user name, `live` of its trunk, MD5 (2), SHA-256 (4).
@@ -152,7 +154,7 @@ pub(super) const SET_WORDS: usize = crate::model::FailoverCodes::WORDS;
 /// A bucket of the index of hosts: the entry; `live` of the trunk in the high half, of its first gateway in the low half
 /// ([`NO_GATEWAY`] when it has none). So whoever finds the bucket can ask for the words in `live` and for the block at once, and
 /// does not wait for the block to know where they are.
-pub(super) const HOST_WORDS: usize = 2;
+pub(super) const HOST_BUCKET_WORDS: usize = 2;
 pub(super) const NO_GATEWAY: u32 = u32::MAX;
 
 /// A value of the source maps: nothing is listed here any more (overlays).

@@ -100,7 +100,6 @@ impl Image {
         self.map.words().part(from, count)
     }
 
-    #[inline]
     pub(super) fn text<const ROOM: usize>(&self, reference: u64) -> Text<ROOM> {
         Text::stored(self.section(Section::Strings), reference)
     }

@@ -203,6 +203,7 @@ impl Image {
     }
 
     /// The trunk's id.
+    #[inline(always)]
     pub fn trunk_id(&self, trunk: &TrunkRef) -> Label {
         let id = trunk.record[T_ID];
         if high(id) == IN_RECORD {
@@ -227,18 +228,20 @@ impl Image {
         self.text(self.header(H_INBOUND_HOST))
     }
 
+    #[inline(always)]
     pub(crate) fn account_id(&self, account: &AccountView) -> Label {
-        self.text(account.record[0])
+        Text::stored(self.section(Section::Strings), account.record[A_ID])
     }
 
-    /// Asks for the URIs of the trunk's first gateways, one of which most calls take: they stand together.
+    /// Asks for the URI of the trunk's first gateway, which most calls take, and for what stands behind it: the next one's, unless other
+    /// trunks have named that before. Answers the index of the first one's health word.
     #[inline]
-    pub(crate) fn prefetch_gateways(&self, trunk: &TrunkRef) {
-        if let Some(first) = self.gateways(trunk).next() {
-            let (strings, from) = (self.section(Section::Strings), high(first.uri) as usize);
-            strings.prefetch(from);
-            strings.prefetch(from + LINE_WORDS - 1);
-        }
+    pub(crate) fn prefetch_gateway(&self, trunk: &TrunkRef) -> Option<u32> {
+        let first = self.gateways(trunk).next()?;
+        let (strings, from) = (self.section(Section::Strings), high(first.uri) as usize);
+        strings.prefetch(from);
+        strings.prefetch(from + LINE_WORDS - 1);
+        Some(first.live)
     }
 
     /// The trunk's gateways in order of priority.

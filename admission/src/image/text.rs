@@ -61,7 +61,7 @@ impl<const ROOM: usize> Text<ROOM> {
     }
 
     /// As much of a string of an image as there is room for. Most are a few words: those are copied without asking how many.
-    #[inline]
+    #[inline(always)]
     pub(super) fn stored(strings: Words<'_>, reference: u64) -> Text<ROOM> {
         let length = low(reference) as usize;
         if length <= FEW_WORDS * WORD {

@@ -318,7 +318,7 @@ impl<'a> Slots<'a> {
 /// What looking for a call came to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
-    key: CallKey,
+    pub(crate) key: CallKey,
     sight: Sight,
     /// Where it goes if nobody else takes that place first.
     place: Option<usize>,

@@ -47,7 +47,7 @@ impl Files {
         crash::point("publish.created");
         words.write_to(&mut file)?;
         crash::point("publish.written");
-        // An overlay is small and made anew with each change; a base is neither.
+        // An overlay is made anew with each change and holds few trunks.
         if words.is_base()
             && let Ok(map) = Map::open_read_only(&aside)
         {

@@ -22,7 +22,8 @@ pub(super) fn write_base<'a>(
     generation: u32,
     whole: Whole<'a, impl ExactSizeIterator<Item = &'a Trunk>, impl Iterator<Item = &'a Account>>,
 ) -> Result<Vec<(Prefix, Owners)>, PublishError> {
-    let settings = settings(generation, generation, whole.revision, whole.node, whole.trunks.len(), random_keys()?);
+    let settings =
+        settings(generation, generation, whole.revision, whole.node, whole.trunks.len(), random_keys()?);
     let BaseWords { words, shared } = build_whole(&settings, whole.trunks, whole.accounts)?;
     crash::point("publish.built");
     files.write(generation, &words)?;

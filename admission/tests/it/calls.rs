@@ -1,8 +1,9 @@
 //! A call's slot over its life: met twice, answered, ended, restored, orphaned; and its gateways.
 
+use trunk_admission::instance::Instance;
 use trunk_admission::live::{CallView, Origin, SlotRef, SlotState};
 use trunk_admission::model::Limits;
-use trunk_admission::{Host, Now, Outcome, Proof, Reason, Verdict};
+use trunk_admission::{Attempt, Host, Identity, Now, Outcome, Proof, Reason, Verdict};
 
 use crate::support::{Node, admitted, gateway, rate, refused, table, trunk};
 
@@ -39,33 +40,46 @@ fn a_call_is_not_judged_by_what_was_seen_of_it_before_its_password() {
     let mut node = Node::with(&table(vec![one]));
     let host = Host::new(HOST.as_bytes());
     let (attempt, other) = (node.attempt(&host, SOURCE, "same"), node.attempt(&host, SOURCE, "other"));
-    let judge = |node: &mut Node, identity, attempt, at: u64| {
-        node.instance.admit(identity, attempt, Proof::None, Now { mono_ns: at * SECOND, wall_ms: 1_000 })
+    let judge = |worker: &mut Instance, identity: &Identity, attempt: &Attempt<'_>, at: u64| {
+        worker.admit(identity, attempt, Proof::None, Now { mono_ns: at * SECOND, wall_ms: 1_000 })
     };
 
-    let before = node.instance.identify(&attempt).unwrap();
-    let first = admitted(node.call_at(HOST, SOURCE, "same", SECOND));
+    let mut elsewhere = node.worker();
+    let copy = |worker: &mut Instance, attempt: &Attempt<'_>, at: u64| {
+        let identity = worker.identify(attempt).unwrap();
+        judge(worker, &identity, attempt, at)
+    };
+    let identity = node.instance.identify(&attempt).unwrap();
+    let first = admitted(copy(&mut elsewhere, &attempt, 1));
     // The copy had the last token: the call is known, and not refused for it.
-    let Verdict::Again(again) = judge(&mut node, &before, &attempt, 1) else { panic!("refused or let in") };
+    let Verdict::Again(again) = judge(&mut node.instance, &identity, &attempt, 1) else {
+        panic!("refused or let in")
+    };
     assert_eq!(again, first);
     assert_eq!(node.instance.live().trunk_calls(0), 1);
 
     // With room for another as well.
-    let Verdict::Again(again) = judge(&mut node, &before, &attempt, 3) else { panic!("let in twice") };
+    assert!(node.instance.end(first.slot, |_| {}));
+    let identity = node.instance.identify(&attempt).unwrap();
+    let first = admitted(copy(&mut elsewhere, &attempt, 3));
+    let Verdict::Again(again) = judge(&mut node.instance, &identity, &attempt, 5) else {
+        panic!("let in twice")
+    };
     assert_eq!(again, first);
 
     // What was seen of one call says nothing of another.
-    let second = admitted(judge(&mut node, &before, &other, 5));
+    let unseen = node.attempt(&host, SOURCE, "a third");
+    let identity = node.instance.identify(&unseen).unwrap();
+    let second = admitted(judge(&mut node.instance, &identity, &other, 7));
     assert_ne!(second.slot, first.slot);
-    let Verdict::Again(again) = node.call_at(HOST, SOURCE, "other", 5 * SECOND) else {
-        panic!("let in twice")
-    };
+    let Verdict::Again(again) = copy(&mut elsewhere, &other, 7) else { panic!("let in twice") };
     assert_eq!(again, second);
+    assert_ne!(admitted(copy(&mut elsewhere, &unseen, 9)).slot, second.slot, "nobody took it for the other");
 
     // Seen while it was up, and judged when it was over.
     let seen = node.instance.identify(&attempt).unwrap();
     assert!(node.instance.end(first.slot, |_| {}));
-    let third = admitted(judge(&mut node, &seen, &attempt, 9));
+    let third = admitted(judge(&mut node.instance, &seen, &attempt, 11));
     assert_ne!(third.slot, first.slot, "another use");
 }
 

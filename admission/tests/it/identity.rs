@@ -10,7 +10,7 @@ const OTHER: &str = "198.51.100.1";
 
 /// `Ok(needs a password)` or the reason.
 fn outcome(node: &Node, host: &str, source: &str) -> Result<bool, Reason> {
-    node.identify(host, source).map(|identity| identity.needs_password).map_err(|refusal| refusal.reason)
+    node.identify(host, source).map(|identity| identity.needs_password).map_err(|barred| barred.reason)
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn the_bare_domain_belongs_to_the_only_trunk_with_the_longest_prefix() {
     ]));
     let found = |source| {
         let found = node.identify("sip.example", source);
-        found.map(|identity| identity.trunk.live()).map_err(|refusal| refusal.reason)
+        found.map(|identity| identity.trunk.live()).map_err(|barred| barred.reason)
     };
     assert_eq!(found("10.1.2.3"), Ok(1), "the longest prefix wins");
     assert_eq!(found("::ffff:10.1.2.3"), Ok(1), "a mapped address is the IPv4 address");

@@ -38,7 +38,7 @@ impl Side {
     pub(crate) fn identify(&self, host: &str, source: IpAddr) -> Result<Identity, Reason> {
         let call = self.instance.call_key(b"any", b"tag", 1);
         let attempt = Attempt { host: &Host::new(host.as_bytes()), user: b"", source, secure: false, call };
-        self.instance.identify(&attempt).map_err(|refusal| refusal.reason)
+        self.instance.identify(&attempt).map_err(|barred| barred.reason)
     }
 
     /// Everything that the module could ask, as text.
@@ -74,10 +74,10 @@ impl Side {
             Attempt { host: &Host::new(host), user, source, secure: self.calls.is_multiple_of(3), call };
         let identity = match instance.identify(&attempt) {
             Ok(identity) => identity,
-            Err(refusal) => {
+            Err(barred) => {
                 let names = |identity| (instance.names(&identity), instance.realm(&identity));
-                let names = refusal.identity.map(names);
-                return format!("{:?} {names:?}", refusal.reason);
+                let names = barred.identity.map(names);
+                return format!("{:?} {names:?}", barred.reason);
             }
         };
         let trunk = &identity.trunk;

@@ -53,6 +53,13 @@ impl Node {
         Node { dir, publisher, instance }
     }
 
+    /// Another worker of the same Kamailio.
+    pub(crate) fn worker(&self) -> Instance {
+        let mut worker = Instance::join(&options(&self.dir)).unwrap();
+        worker.enter_process(2, std::process::id(), 44);
+        worker
+    }
+
     pub(crate) fn attempt<'a>(&self, host: &'a Host, source: &str, call: &str) -> Attempt<'a> {
         Attempt {
             host,

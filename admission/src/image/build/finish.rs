@@ -127,8 +127,8 @@ impl Draft<'_> {
                 (live == other).then(|| format!("trunk {}: live index {live} is another trunk's", id()))
             }
             Section::AccountIndex => {
-                let [live, other] = [entry, earlier].map(|entry| high(accounts(entry)[1]));
-                let id = || self.text(accounts(entry)[0]);
+                let [live, other] = [entry, earlier].map(|entry| high(accounts(entry)[A_LIVE]));
+                let id = || self.text(accounts(entry)[A_ID]);
                 (live == other).then(|| format!("account {}: live index {live} is another account's", id()))
             }
             Section::UserIndex => {
