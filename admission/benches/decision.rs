@@ -27,6 +27,9 @@ use world::{host, options, source, table};
 const DECISIONS: usize = 200_000;
 /// Calls that are up at once.
 const HELD: usize = 500;
+/// Events that wait to be read at most: the daemon is never far behind. It reads them on another processor; here they are read in
+/// portions that leave most of the caches to the decisions.
+const WAITING: usize = 50;
 const SLOTS: u32 = 16_384;
 const PREFIXES: usize = 10;
 const PROCESSES: usize = 8;
@@ -109,6 +112,8 @@ fn measure(
         held.push(slot);
         if held.len() == HELD {
             held.drain(..).for_each(|slot| _ = instance.end(slot, |_| {}));
+        }
+        if n % WAITING == 0 {
             consumer.iter_mut().for_each(|consumer| drain(consumer));
         }
     }

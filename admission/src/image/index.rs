@@ -187,7 +187,11 @@ mod tests {
         assert_eq!(search(3), [(50, 6), (10, 8), (30, 0)]);
         assert_eq!(search(2), []);
         let full = table(&[mine(1); MAX_PROBES + 5]);
-        assert_eq!(hinted::<2>(Words::new(&full), hash(0)).count(), MAX_PROBES, "a full table has an end too");
+        assert_eq!(
+            hinted::<2>(Words::new(&full), hash(0)).count(),
+            MAX_PROBES,
+            "a full table has an end too"
+        );
         assert_eq!(hinted::<2>(Words::new(&full[..1]), hash(0)).count(), 0, "less than a bucket");
     }
 }
