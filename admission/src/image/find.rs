@@ -115,12 +115,10 @@ impl Image {
         index::candidates(self.section(Section::AccountIndex), self.keys.word(u64::from(live)))
             .map(|entry| (entry as u32, accounts.at(entry * ACCOUNT_WORDS + A_LIVE)))
             .find(|&(_, word)| high(word) == live)
-            .map_or(
-                Found::Nothing,
-                |(entry, word)| {
-                    if word & F_DELETED != 0 { Found::Deleted } else { Found::Here(entry) }
-                },
-            )
+            .map_or(Found::Nothing, |(entry, word)| match word & F_DELETED {
+                0 => Found::Here(entry),
+                _ => Found::Deleted,
+            })
     }
 
     /// The record of an account that was found.
