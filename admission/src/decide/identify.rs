@@ -48,7 +48,10 @@ pub(crate) fn identify(
         // Its host led elsewhere.
         expect(live, trunk.live(), gateway.unwrap_or(u32::MAX));
     }
-    let account = trunk.account().and_then(|live| tables.account(live));
+    let account = trunk.account().and_then(|account| {
+        live.prefetch_line(Scope::Account(account));
+        tables.account(account)
+    });
     let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
     let refuse = |reason| {
         barred(reason, Some(&identity.trunk));
