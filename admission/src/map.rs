@@ -98,12 +98,14 @@ impl Map {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let protection = if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
-        let address = if bytes < HUGE_PAGE {
-            // SAFETY: a fresh shared mapping of a file that we hold open; no existing memory is touched.
-            unsafe { libc::mmap(ptr::null_mut(), bytes, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) }
-        } else {
-            map_at_huge_page(&file, bytes, protection)
+        // Whole words, so that what is mapped is what `drop` gives back.
+        let bytes = words * WORD;
+        let huge = (bytes >= HUGE_PAGE).then(|| map_at_huge_page(&file, bytes, protection)).flatten();
+        // SAFETY: a fresh shared mapping of a file that we hold open; no existing memory is touched.
+        let anywhere = || unsafe {
+            libc::mmap(ptr::null_mut(), bytes, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
         };
+        let address = huge.unwrap_or_else(anywhere);
         if address == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -194,9 +196,9 @@ impl Drop for Map {
     }
 }
 
-/// Maps a file shared, from a multiple of [`HUGE_PAGE`] on; `MAP_FAILED` if it cannot be. Room is reserved first, and what the mapping does
-/// not take of it is given back.
-fn map_at_huge_page(file: &File, bytes: usize, protection: libc::c_int) -> *mut libc::c_void {
+/// Maps a file shared, from a multiple of [`HUGE_PAGE`] on; `None` if there is no room for that. Room is reserved first, and what the
+/// mapping does not take of it is given back.
+fn map_at_huge_page(file: &File, bytes: usize, protection: libc::c_int) -> Option<*mut libc::c_void> {
     // SAFETY: asks for a number.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.unsigned_abs() as usize;
     let (length, nothing) = (bytes.next_multiple_of(page), libc::PROT_NONE);
@@ -204,7 +206,7 @@ fn map_at_huge_page(file: &File, bytes: usize, protection: libc::c_int) -> *mut 
     // SAFETY: a fresh mapping of nothing; no existing memory is touched.
     let begin = unsafe { libc::mmap(ptr::null_mut(), room, nothing, reserve, -1, 0) };
     if begin == libc::MAP_FAILED {
-        return begin;
+        return None;
     }
     let before = begin.addr().next_multiple_of(HUGE_PAGE) - begin.addr();
     let give_back = |from: usize, count: usize| {
@@ -219,11 +221,11 @@ fn map_at_huge_page(file: &File, bytes: usize, protection: libc::c_int) -> *mut 
         unsafe { libc::mmap(begin.wrapping_byte_add(before), bytes, protection, fixed, descriptor, 0) };
     if address == libc::MAP_FAILED {
         give_back(0, room);
-        return address;
+        return None;
     }
     give_back(0, before);
     give_back(before + length, room - before - length);
-    address
+    Some(address)
 }
 
 /// Asks the processor for the cache line of a word that will be read soon. A hint: it changes nothing and waits for nothing.

@@ -38,6 +38,19 @@ fn a_large_mapping_begins_where_a_huge_page_does() {
 }
 
 #[test]
+fn a_file_that_ends_within_a_word_leaves_nothing_mapped_behind() {
+    for dir in directories() {
+        let path = dir.path().join("odd");
+        std::fs::write(&path, vec![1; 2 * HUGE_PAGE + 3]).unwrap();
+        let map = Map::open_read_only(&path).unwrap();
+        assert_eq!(map.words().len(), 2 * HUGE_PAGE / WORD);
+        drop(map);
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        assert!(!maps.contains(path.to_str().unwrap()), "{maps}");
+    }
+}
+
+#[test]
 fn huge_pages_change_nothing_that_is_written_before_or_after() {
     const WORDS: usize = 3 * HUGE_PAGE / WORD;
     for dir in directories() {
