@@ -14,13 +14,10 @@ use crate::tables::{Leads, Tables};
 /// is: its block, the words of its limits, its first gateway's health. So whatever waits for one waits for the others meanwhile.
 #[inline]
 pub(crate) fn seek<'a>(tables: &'a Tables, live: &Live, host: &'a Host) -> Leads<'a> {
-    tables.seek(host, |trunk, gateway| expect(live, trunk, gateway))
-}
-
-#[inline]
-fn expect(live: &Live, trunk: u32, gateway: u32) {
-    live.prefetch_line(Scope::Trunk(trunk));
-    live.prefetch_health(gateway);
+    tables.seek(host, |trunk, gateway| {
+        live.prefetch_line(Scope::Trunk(trunk));
+        live.prefetch_health(gateway);
+    })
 }
 
 /// Whose call is it, may that trunk be used here and now, and what must the caller prove? `leads` is where the attempt's host does;
@@ -45,8 +42,9 @@ pub(crate) fn identify(
     };
     let gateway = tables.image(in_overlay).prefetch_gateway(&trunk);
     if by != By::Domain {
-        // Its host led elsewhere.
-        expect(live, trunk.live(), gateway.unwrap_or(u32::MAX));
+        // Its host led elsewhere, and has asked for nothing of it.
+        live.prefetch_line(Scope::Trunk(trunk.live()));
+        gateway.into_iter().for_each(|gateway| live.prefetch_health(gateway));
     }
     let account = trunk.account().and_then(|account| {
         live.prefetch_line(Scope::Account(account));
