@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use crate::image::{AccountView, Host, TrunkRef};
 use crate::live::{CallKey, SlotRef};
 use crate::reason::Reason;
-pub(crate) use identify::{identify, seek};
+pub(crate) use identify::{find, identify};
 pub(crate) use spend::{admit, weigh};
 
 /// What the decision looks at.

@@ -117,8 +117,8 @@ impl Explainer {
             call: CallKey([0, 0]),
         };
         let trace = RefCell::new(Vec::new());
-        let leads = tables.seek(attempt.host, |_, _| {});
-        let judged = decide::identify(tables, &self.live, leads, &attempt, |_, _| {}, &trace);
+        let found = decide::find(tables, &self.live, &attempt);
+        let judged = decide::identify(tables, found, &attempt, |_, _| {}, &trace);
         let (identity, refusal) = match &judged {
             Err(barred) => (barred.identity, Some(barred.reason.into())),
             Ok(identity) => {

@@ -13,6 +13,7 @@ mod host;
 mod index;
 mod keys;
 mod layout;
+mod placed;
 mod prefix;
 mod read;
 mod records;
@@ -25,7 +26,7 @@ pub use records::{GatewayView, Ha1, SourceMatch, TrunkRef};
 pub use text::{Label, Text};
 
 pub(crate) use build::{BaseWords, Changes, Owners, Settings, build_overlay, build_whole, distinct_prefixes};
-pub(crate) use find::{Found, Sought};
-pub(crate) use layout::{VALUE_AMBIGUOUS, VALUE_LIVE};
+pub(crate) use find::Found;
+pub(crate) use layout::{BLOCK_LINES, VALUE_AMBIGUOUS, VALUE_LIVE};
 pub(crate) use prefix::{Address, Prefix};
 pub(crate) use records::AccountView;

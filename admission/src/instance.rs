@@ -3,7 +3,7 @@
 //! Made once before Kamailio forks, then each process goes on with its own copy of the handle over the same memory.
 //! After start nothing here locks, waits, or allocates, but for the moment a new image is mapped.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use crate::clock::Now;
@@ -15,7 +15,7 @@ use crate::events::{EventOut, Producer, Pushed, Size};
 use crate::image::{Check, GatewayView, Ha1, Host, Label, Text, TrunkRef};
 use crate::live::health::{Fitness, HealthWord, Outcome};
 use crate::live::process::Counter;
-use crate::live::slots::Look;
+use crate::live::slots::Ahead;
 use crate::live::{CallKey, CallView, Capacity, Ending, Live, Origin, Scope, SlotRef};
 use crate::map::{self, monotonic_ns};
 use crate::model::FailoverCodes;
@@ -119,8 +119,10 @@ pub struct Instance {
     events: Producer,
     process: u32,
     random: u64,
-    /// What [`Instance::identify`] saw of the call among the slots, for [`Instance::admit`].
-    look: Cell<Option<Look>>,
+    /// What [`Instance::identify`] found for the call among the slots, for [`Instance::admit`].
+    ahead: Ahead,
+    /// The call that this process judged last, if it was admitted and not routed yet: it has tried no gateway.
+    unrouted: Option<SlotRef>,
 }
 
 /// Between two attempts at something that was not there.
@@ -166,7 +168,8 @@ impl Instance {
             events,
             process: 0,
             random: 0x9e37_79b9_7f4a_7c15,
-            look: Cell::new(None),
+            ahead: Ahead::default(),
+            unrouted: None,
         }
     }
 
@@ -270,6 +273,7 @@ impl Instance {
         let call = keys.call_id(call_id);
         let key = CallKey(keys.call_of(call, from_tag, cseq));
         self.live.slots().prefetch(key);
+        self.events.prefetch();
         key
     }
 
@@ -280,11 +284,11 @@ impl Instance {
             self.count_refusal(Reason::NoData, None);
             return Err(Barred { reason: Reason::NoData, identity: None });
         };
-        let leads = decide::seek(tables, &self.live, attempt.host);
-        // Not for those who call at random.
-        self.look.set(leads.anywhere().then(|| self.live.slots().look_ahead(attempt.call)));
+        // Its trunk is on its way from memory meanwhile.
+        self.ahead.note(attempt.call, self.live.slots().look_ahead(attempt.call));
+        let found = decide::find(tables, &self.live, attempt);
         let counted = |reason, trunk: Option<&TrunkRef>| self.count_refusal(reason, trunk);
-        decide::identify(tables, &self.live, leads, attempt, counted, &())
+        decide::identify(tables, found, attempt, counted, &())
     }
 
     /// The hashes of one of the trunk's digest users.
@@ -296,14 +300,16 @@ impl Instance {
     #[inline]
     pub fn admit(&mut self, identity: &Identity, attempt: &Attempt<'_>, proof: Proof, now: Now) -> Verdict {
         let Some(tables) = &self.tables else { return Verdict::Refused(Reason::NoData.into()) };
-        self.events.prefetch();
         let random = [next_random(&mut self.random), next_random(&mut self.random)];
         let uid = || uuid_v7(now.wall_ms, random);
-        let look = self.look.take().filter(|look| look.found_nothing_of(attempt.call));
-        let look = look.unwrap_or_else(|| self.live.slots().look(attempt.call));
-        let verdict = decide::admit(tables, &self.live, identity, look, proof, now, uid);
+        let place = self.ahead.take(attempt.call);
+        let verdict = decide::admit(tables, &self.live, identity, attempt.call, place, proof, now, uid);
+        self.unrouted = None;
         match &verdict {
-            Verdict::Admitted(_) => self.live.count(self.process, Counter::Admitted),
+            Verdict::Admitted(admission) => {
+                self.unrouted = Some(admission.slot);
+                self.live.count(self.process, Counter::Admitted);
+            }
             Verdict::Again(_) => self.live.count(self.process, Counter::Again),
             Verdict::InFlight => self.live.count(self.process, Counter::InFlight),
             Verdict::Challenge => self.live.count(self.process, Counter::Refused(Reason::Challenge)),
@@ -361,7 +367,7 @@ impl Instance {
     pub fn identity_of(&self, trunk_live: u32) -> Option<Identity> {
         let tables = self.tables.as_ref()?;
         let (trunk, in_overlay) = tables.trunk_by_live(trunk_live)?;
-        let account = trunk.account().and_then(|live| tables.account(live));
+        let account = tables.account_of(&trunk, in_overlay);
         Some(Identity { trunk, in_overlay, account, needs_password: false })
     }
 
@@ -378,7 +384,9 @@ impl Instance {
         let random = next_random(&mut self.random);
         let image = self.tables.as_ref()?.image(identity.in_overlay);
         let sum = identity.trunk.gateway_sum();
-        let (mut tried, last) = self.live.tried(slot, sum);
+        // What it has tried was written a moment ago, and reading it back would wait for its memory.
+        let is_first = self.unrouted.take() == Some(slot);
+        let (mut tried, last) = if is_first { (0, None) } else { self.live.tried(slot, sum) };
         if let Some(last) = last {
             for gateway in image.gateways(&identity.trunk).filter(|gateway| gateway.live == last) {
                 tried |= 1 << gateway.position;
@@ -404,7 +412,8 @@ impl Instance {
                 lost |= 1 << chosen.position;
                 continue;
             }
-            let attempt = self.live.note_tried(slot, sum, tried | 1 << chosen.position, chosen.live);
+            let before = if is_first { 0 } else { self.live.attempts(slot) };
+            let attempt = self.live.note_tried(slot, sum, tried | 1 << chosen.position, chosen.live, before);
             return Some(Target { text: image.gateway_text(&chosen), live: chosen.live, attempt });
         }
     }

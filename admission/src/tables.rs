@@ -9,7 +9,8 @@ use crate::control::{Pair, image_file};
 use crate::decide::Identity;
 use crate::error::OpenError;
 use crate::image::{
-    AccountView, Address, Check, Found, Ha1, Host, Image, Sought, SourceMatch, Text, TrunkRef, VALUE_LIVE,
+    AccountView, Address, BLOCK_LINES, Check, Found, Ha1, Host, Image, SourceMatch, Text, TrunkRef,
+    VALUE_LIVE,
 };
 use crate::model::Kind;
 use crate::rate::Rate;
@@ -22,20 +23,6 @@ pub(crate) struct Tables {
     overlay: Option<Image>,
     /// The base before, and how far it was let go of.
     retired: Option<(Image, usize)>,
-}
-
-/// Where a host leads, in the overlay and in the base.
-pub(crate) struct Leads<'a> {
-    overlay: Option<Sought<'a>>,
-    base: Sought<'a>,
-}
-
-impl Leads<'_> {
-    /// Whether it may be a trunk's.
-    #[inline]
-    pub(crate) fn anywhere(&self) -> bool {
-        self.base.leads_anywhere() || self.overlay.as_ref().is_some_and(Sought::leads_anywhere)
-    }
 }
 
 /// Why a pair was not mapped, and what was mapped before it.
@@ -125,27 +112,14 @@ impl Tables {
 
     #[inline]
     fn first<T>(&self, question: impl Fn(&Image) -> Found<T>) -> Option<(T, bool)> {
-        self.first_of((Some(()), ()), |image, ()| question(image))
-    }
-
-    /// The same of a question that something has been found out for before, in each image.
-    #[inline]
-    fn first_of<S, T>(
-        &self,
-        (of_overlay, of_base): (Option<S>, S),
-        question: impl Fn(&Image, S) -> Found<T>,
-    ) -> Option<(T, bool)> {
-        if let (Some(overlay), Some(known)) = (&self.overlay, of_overlay) {
-            match question(overlay, known) {
-                Found::Here(answer) => return Some((answer, true)),
+        for (image, in_overlay) in self.images() {
+            match question(image) {
+                Found::Here(answer) => return Some((answer, in_overlay)),
                 Found::Deleted => return None,
                 Found::Nothing => {}
             }
         }
-        match question(&self.base, of_base) {
-            Found::Here(answer) => Some((answer, false)),
-            Found::Deleted | Found::Nothing => None,
-        }
+        None
     }
 
     /// The image whose settings count.
@@ -158,25 +132,18 @@ impl Tables {
         if in_overlay { self.newest() } else { &self.base }
     }
 
-    /// Asks for what says where the trunk of this host is.
+    /// Asks for what is known of the trunk of this host: all of it from the base, which most are in; from the overlay what tells whether it
+    /// is there.
     #[inline]
     pub(crate) fn ask(&self, host: &Host) {
-        self.images().for_each(|(image, _)| image.ask(host));
+        self.images()
+            .for_each(|(image, in_overlay)| image.ask(host, if in_overlay { 1 } else { BLOCK_LINES }));
     }
 
-    /// Finds out where the trunk of this host is, if there is one, and asks for its block. `likely` hears its `live` and that of its
-    /// first gateway before the block is there: what it does with them must harm nothing when they are another's.
+    /// The trunk whose domain is this host.
     #[inline]
-    pub(crate) fn seek<'a>(&'a self, host: &'a Host, likely: impl Fn(u32, u32)) -> Leads<'a> {
-        let overlay = self.overlay.as_ref().map(|overlay| overlay.seek(host, &likely));
-        Leads { overlay, base: self.base.seek(host, &likely) }
-    }
-
-    /// The trunk of the host that was sought.
-    #[inline]
-    pub(crate) fn trunk_by_host(&self, Leads { overlay, base }: Leads<'_>) -> Option<(TrunkRef, bool)> {
-        self.first_of((overlay, base), |image, sought| image.trunk_by_host(sought))
-            .map(|found| self.trunk(found))
+    pub(crate) fn trunk_by_host(&self, host: &Host) -> Option<(TrunkRef, bool)> {
+        self.first(|image| image.trunk_by_host(host)).map(|found| self.trunk(found))
     }
 
     #[inline]
@@ -197,6 +164,19 @@ impl Tables {
     pub(crate) fn account(&self, live: u32) -> Option<(AccountView, bool)> {
         let (entry, in_overlay) = self.first(|image| image.account_by_live(live))?;
         Some((self.image(in_overlay).account(entry), in_overlay))
+    }
+
+    /// The account of a trunk that was found. Most are where the trunk's record says, and nothing has to be searched.
+    #[inline]
+    pub(crate) fn account_of(&self, trunk: &TrunkRef, in_overlay: bool) -> Option<(AccountView, bool)> {
+        let live = trunk.account()?;
+        if self.overlay.is_none()
+            && !in_overlay
+            && let Some(account) = self.base.account_at(trunk, live)
+        {
+            return Some((account, false));
+        }
+        self.account(live)
     }
 
     /// The trunk whose list has the longest prefix of `source`, when it is only one.

@@ -4,52 +4,46 @@
 
 use super::trace::{By, Step, Trace};
 use super::{Attempt, Barred, Identity};
-use crate::image::{Host, SourceMatch, TrunkRef};
+use crate::image::{SourceMatch, TrunkRef};
 use crate::live::{Live, Scope};
 use crate::model::AuthMode;
 use crate::reason::Reason;
-use crate::tables::{Leads, Tables};
+use crate::tables::Tables;
 
-/// Finds out where the trunk is that the host is of. What a call needs of it is asked for all at once, as soon as it is known where it
-/// is: its block, the words of its limits, its first gateway's health. So whatever waits for one waits for the others meanwhile.
+/// A trunk that was found: where, and by what.
+pub(crate) type Lead = ((TrunkRef, bool), By);
+
+/// Finds the trunk that the call is of. What else a call needs of it is asked for all at once: the words of its limits and its
+/// account's, its first gateway's health and URI. So whatever waits for one waits for the others meanwhile.
 #[inline]
-pub(crate) fn seek<'a>(tables: &'a Tables, live: &Live, host: &'a Host) -> Leads<'a> {
-    tables.seek(host, |trunk, gateway| {
-        live.prefetch_line(Scope::Trunk(trunk));
-        live.prefetch_health(gateway);
-    })
+pub(crate) fn find(tables: &Tables, live: &Live, attempt: &Attempt<'_>) -> Option<Lead> {
+    let lead = match tables.trunk_by_host(attempt.host) {
+        Some(trunk) => (trunk, By::Domain),
+        None => by_user_or_source(tables, attempt)?,
+    };
+    let ((trunk, in_overlay), _) = &lead;
+    live.prefetch_line(Scope::Trunk(trunk.live()));
+    trunk.account().into_iter().for_each(|account| live.prefetch_line(Scope::Account(account)));
+    let gateway = tables.image(*in_overlay).prefetch_gateway(trunk);
+    gateway.into_iter().for_each(|gateway| live.prefetch_health(gateway));
+    Some(lead)
 }
 
-/// Whose call is it, may that trunk be used here and now, and what must the caller prove? `leads` is where the attempt's host does;
-/// `barred` hears of a call that is not let in.
+/// May that trunk be used here and now, and what must the caller prove? `barred` hears of a call that is not let in.
 #[inline]
 pub(crate) fn identify(
     tables: &Tables,
-    live: &Live,
-    leads: Leads<'_>,
+    found: Option<Lead>,
     attempt: &Attempt<'_>,
     barred: impl Fn(Reason, Option<&TrunkRef>),
     trace: &impl Trace,
 ) -> Result<Identity, Barred> {
-    let found = match tables.trunk_by_host(leads) {
-        Some(trunk) => Some((trunk, By::Domain)),
-        None => by_user_or_source(tables, attempt),
-    };
     trace.step(|| Step::Identified(found.map(|(_, by)| by)));
-    let Some(((trunk, in_overlay), by)) = found else {
+    let Some(((trunk, in_overlay), _)) = found else {
         barred(Reason::UnknownDestination, None);
         return Err(Barred { reason: Reason::UnknownDestination, identity: None });
     };
-    let gateway = tables.image(in_overlay).prefetch_gateway(&trunk);
-    if by != By::Domain {
-        // Its host led elsewhere, and has asked for nothing of it.
-        live.prefetch_line(Scope::Trunk(trunk.live()));
-        gateway.into_iter().for_each(|gateway| live.prefetch_health(gateway));
-    }
-    let account = trunk.account().and_then(|account| {
-        live.prefetch_line(Scope::Account(account));
-        tables.account(account)
-    });
+    let account = tables.account_of(&trunk, in_overlay);
     let mut identity = Identity { trunk, in_overlay, account, needs_password: false };
     let refuse = |reason| {
         barred(reason, Some(&identity.trunk));

@@ -6,7 +6,7 @@ use super::trace::{LevelName, Step, Trace};
 use super::{Admission, Identity, Proof, Refusal, Verdict};
 use crate::clock::Now;
 use crate::crash;
-use crate::live::slots::{Claim, Look};
+use crate::live::slots::Claim;
 use crate::live::{CallKey, Line, Live, Scope};
 use crate::rate::{Rate, Token};
 use crate::reason::Reason;
@@ -25,14 +25,16 @@ struct Level<'a> {
 
 /// Spends: CPS, then concurrency, of trunk, account and node, then a slot. All or nothing.
 ///
-/// `look` is what was seen of the call among the slots. It may be old by now: whoever claims by it, and whoever is refused after it,
-/// looks again.
+/// `place` is what a look ahead found for the call, if it found nothing of the call itself. That may be old by now: whoever finds the place
+/// taken, and whoever is refused, looks again.
 #[inline]
+#[expect(clippy::too_many_arguments, reason = "in registers: a structure would be written and read back")]
 pub(crate) fn admit(
     tables: &Tables,
     live: &Live,
     identity: &Identity,
-    look: Look,
+    call: CallKey,
+    place: Option<usize>,
     proof: Proof,
     now: Now,
     uid: impl FnOnce() -> [u8; 16],
@@ -43,8 +45,10 @@ pub(crate) fn admit(
         Some(reason) => return refused(reason),
         None => {}
     }
-    let (slots, call) = (live.slots(), look.key);
-    if let Some(claim) = look.known {
+    let slots = live.slots();
+    if place.is_none()
+        && let Some(claim) = slots.look(call).known
+    {
         return known(live, claim);
     }
     let (mut levels, mut seen) = (Levels::default(), Tokens::default());
@@ -55,7 +59,8 @@ pub(crate) fn admit(
         // Another worker may have let this very call in since that look, with the last token.
         return met_meanwhile(live, call).unwrap_or(Verdict::Refused(refusal));
     }
-    let slot = match slots.claim_seen(look) {
+    let claim = place.map_or_else(|| slots.claim(call), |place| slots.claim_at(call, place));
+    let slot = match claim {
         Claim::Claimed(slot) => slot,
         Claim::Full => return refused(Reason::SlotsExhausted),
         other => return known(live, other),

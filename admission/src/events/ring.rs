@@ -96,7 +96,7 @@ impl<'a> Ring<'a> {
     #[inline]
     pub(crate) fn prefetch(self) {
         let cell = self.cell(self.head.load(Ordering::Relaxed));
-        (0..CELL_WORDS / 2).step_by(8).for_each(|word| map::prefetch_to_write(cell.get(word)));
+        (0..48).step_by(8).for_each(|word| map::prefetch_to_write(cell.get(word)));
     }
 
     /// Producer: takes a position, or finds the ring full.

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::host::Host;
-use super::index::{self, Candidate, Candidates};
+use super::index;
 use super::keys::*;
 use super::layout::*;
 use super::prefix::{Address, Lengths, Prefix};
@@ -26,85 +26,54 @@ pub(crate) enum Found<T> {
     Here(T),
 }
 
-/// Where a host leads in an image: the search, with the first candidate taken out of it.
-pub(crate) struct Sought<'a> {
-    host: &'a Host,
-    first: Option<usize>,
-    others: Candidates<'a, HOST_BUCKET_WORDS>,
-}
-
-impl Sought<'_> {
-    /// Whether there is any candidate.
-    #[inline]
-    pub(crate) fn leads_anywhere(&self) -> bool {
-        self.first.is_some()
-    }
-}
-
 impl Image {
     /// The record of a trunk that was found.
     #[inline]
     pub(crate) fn trunk(&self, entry: u32) -> TrunkRef {
-        TrunkRef::of(self.section(Section::Trunks).array(entry as usize * LINE_WORDS), entry)
+        TrunkRef::of(
+            self.section(Section::Trunks).array(entry as usize * BLOCK_WORDS + T_COPIED.start),
+            entry,
+        )
     }
 
-    /// Asks for what says where the trunk of this host is.
+    /// Asks for so many lines of the block that a host leads to.
     #[inline]
-    pub(crate) fn ask(&self, host: &Host) {
-        index::prefetch::<HOST_BUCKET_WORDS>(self.section(Section::HostIndex), host.hash(self.keys));
+    pub(crate) fn ask(&self, host: &Host, lines: usize) {
+        let (trunks, at) = (self.section(Section::Trunks), self.block_of(host) * BLOCK_WORDS);
+        (0..lines).for_each(|line| trunks.prefetch(at + line * LINE_WORDS));
     }
 
-    /// Finds out where the trunk of this host is, if there is one, and asks for its block: most are three or four lines. `likely` hears
-    /// its `live` and its first gateway's before the block is there.
+    /// Where the trunk is whose domain is this host.
     #[inline]
-    pub(crate) fn seek<'a>(&'a self, host: &'a Host, likely: impl Fn(u32, u32)) -> Sought<'a> {
-        let table = self.section(Section::HostIndex);
-        let mut others = index::hinted(table, host.hash(self.keys));
-        let first = others.next().map(|Candidate { entry, at }| {
-            (0..4).for_each(|line| self.section(Section::Trunks).prefetch((entry + line) * LINE_WORDS));
-            let hint = table.at(at + 1);
-            likely(high(hint), low(hint));
-            entry
-        });
-        Sought { host, first, others }
-    }
-
-    /// Where the trunk is whose domain is the host that was sought.
-    #[inline]
-    pub(crate) fn trunk_by_host(&self, Sought { host, first, others }: Sought<'_>) -> Found<u32> {
+    pub(crate) fn trunk_by_host(&self, host: &Host) -> Found<u32> {
         let suffix = &self.trunk_suffix;
-        let Some(id_length) = host.len().checked_sub(suffix.len()) else { return Found::Nothing };
+        let Some(id_length @ 1..) = host.len().checked_sub(suffix.len()) else { return Found::Nothing };
         if suffix.is_empty() || !host.ends_with(suffix.words(), id_length) {
             return Found::Nothing;
         }
-        let trunks = self.section(Section::Trunks);
-        first
-            .into_iter()
-            .chain(others.map(|candidate| candidate.entry))
-            .find(|&entry| {
-                let id = trunks.at(entry * LINE_WORDS + T_ID);
-                if low(id) as usize != id_length {
-                    return false;
-                }
-                if high(id) == IN_RECORD {
-                    host.begins_with(trunks.range(entry * LINE_WORDS + T_NAME, NAME_WORDS), id_length)
-                } else {
-                    Stored::new(self.section(Section::Strings), id).begins(host)
-                }
-            })
-            .map_or(Found::Nothing, |entry| self.trunk_found(entry))
+        let (trunks, entry) = (self.section(Section::Trunks), self.block_of(host));
+        let id = trunks.at(entry * BLOCK_WORDS + T_ID);
+        if low(id) as usize != id_length {
+            return Found::Nothing;
+        }
+        let is_it = if high(id) == IN_RECORD {
+            host.begins_with(trunks.range(entry * BLOCK_WORDS + T_NAME, NAME_WORDS), id_length)
+        } else {
+            Stored::new(self.section(Section::Strings), id).begins(host)
+        };
+        if is_it { self.trunk_found(entry) } else { Found::Nothing }
     }
 
     #[inline]
     fn trunk_found(&self, entry: usize) -> Found<u32> {
-        let flags = self.section(Section::Trunks).at(entry * LINE_WORDS + T_FLAGS);
+        let flags = self.section(Section::Trunks).at(entry * BLOCK_WORDS + T_FLAGS);
         if flags & F_DELETED != 0 { Found::Deleted } else { Found::Here(entry as u32) }
     }
 
     /// Where the trunk with this `live` index is.
     pub(crate) fn trunk_by_live(&self, live: u32) -> Found<u32> {
         index::candidates(self.section(Section::LiveIndex), self.keys.word(u64::from(live)))
-            .find(|&entry| high(self.section(Section::Trunks).at(entry * LINE_WORDS + T_LIVE)) == live)
+            .find(|&entry| high(self.section(Section::Trunks).at(entry * BLOCK_WORDS + T_LIVE)) == live)
             .map_or(Found::Nothing, |entry| self.trunk_found(entry))
     }
 
@@ -125,6 +94,14 @@ impl Image {
     #[inline]
     pub(crate) fn account(&self, entry: u32) -> AccountView {
         AccountView::of(self.section(Section::Accounts).array(entry as usize * ACCOUNT_WORDS))
+    }
+
+    /// The account of a trunk of this image, if it is where the trunk's record says.
+    #[inline]
+    pub(crate) fn account_at(&self, trunk: &TrunkRef, live: u32) -> Option<AccountView> {
+        let entry = trunk.account_entry();
+        let is_there = (entry as usize) < self.section(Section::Accounts).len() / ACCOUNT_WORDS;
+        Some(self.account(entry)).filter(|account| is_there && account.is_of(live))
     }
 
     /// `live` of the application with this inbound user.
@@ -231,24 +208,38 @@ impl Found<u64> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::image::{Check, build_base, golden};
+    use crate::model::Trunk;
 
     #[test]
-    fn whoever_has_the_same_fingerprint_is_passed_over() {
+    fn whoever_is_led_to_anothers_block_or_to_an_empty_one_is_nobody() {
+        let mut table = golden::table();
+        let other = table.trunks.swap_remove(2);
+        let trunk = |live: u32| Trunk { id: format!("{live:03}"), live, ..other.clone() };
+        table.trunks = (0..100).map(trunk).collect();
         let dir = tempfile::tempdir().expect("directory");
         let path = dir.path().join("base");
-        let words = build_base(&golden::table(), 1, [5, 6]).expect("an image");
+        let words = build_base(&table, 1, [5, 6]).expect("an image");
         std::fs::write(&path, words.to_bytes()).expect("a file");
         let image = Image::open(&path, Check::Everything).expect("an image");
-        let (acme, other) = (Host::new(b"acme.sip.example"), Host::new(b"other.sip.example"));
-        let wrong = image.seek(&other, |_, _| {}).first;
-        let mut sought = image.seek(&acme, |_, _| {});
-        let right = sought.first.take().expect("it is there");
-        assert_ne!(wrong, Some(right));
-        // Its own bucket comes second.
-        let others = index::hinted(image.section(Section::HostIndex), acme.hash(image.keys));
-        let sought = Sought { host: &acme, first: wrong, others };
-        assert_eq!(image.trunk_by_host(sought), Found::Here(right as u32));
+        let host = |n: u32| Host::new(format!("{n:03}.sip.example").as_bytes());
+        let owners: HashMap<usize, u32> = (0..100).map(|live| (image.block_of(&host(live)), live)).collect();
+        assert_eq!(owners.len(), 100);
+        for (&block, &live) in &owners {
+            assert_eq!(image.trunk_by_host(&host(live)), Found::Here(block as u32));
+            assert_eq!(image.trunk(block as u32).live(), live);
+        }
+        let led_to_others: Vec<bool> =
+            (100..1_000).map(|stranger| owners.contains_key(&image.block_of(&host(stranger)))).collect();
+        assert!(led_to_others.contains(&true) && led_to_others.contains(&false), "both are tried");
+        assert!((100..1_000).all(|stranger| image.trunk_by_host(&host(stranger)) == Found::Nothing));
+        for host in
+            [".sip.example", "sip.example", "", "007.sip.exampl", "007.sip.examples", "07.sip.example"]
+        {
+            assert_eq!(image.trunk_by_host(&Host::new(host.as_bytes())), Found::Nothing, "{host:?}");
+        }
     }
 }

@@ -5,10 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::cell::RefCell;
 use std::path::PathBuf;
 
-use super::layout::{LAYOUT_VERSION, NEAR_SOURCES, NO_GATEWAY};
+use super::layout::{LAYOUT_VERSION, NEAR_SOURCES};
 use super::*;
 use crate::control::Pair;
 use crate::model::*;
@@ -47,15 +46,7 @@ fn trunk(id: &str, live: u32) -> Trunk {
 }
 
 fn find(tables: &Tables, host: &[u8]) -> Option<(TrunkRef, bool)> {
-    let host = Host::new(host);
-    tables.trunk_by_host(tables.seek(&host, |_, _| {}))
-}
-
-/// What a host's bucket says before its trunk is read, in the overlay and in the base.
-fn hints(tables: &Tables, host: &[u8]) -> Vec<(u32, u32)> {
-    let told = RefCell::new(Vec::new());
-    tables.seek(&Host::new(host), |live, gateway| told.borrow_mut().push((live, gateway)));
-    told.into_inner()
+    tables.trunk_by_host(&Host::new(host))
 }
 
 pub(super) fn table() -> Table {
@@ -102,6 +93,12 @@ pub(super) fn table() -> Table {
         sources: (0..=NEAR_SOURCES).map(|n| format!("10.0.{n}.0/24").parse().unwrap()).collect(),
         ..trunk("many", 9)
     };
+    // Addresses behind the record, and no room for gateways behind them.
+    let full = Trunk {
+        sources: (0..NEAR_SOURCES - 1).map(|n| format!("10.1.{n}.0/24").parse().unwrap()).collect(),
+        gateways: vec![gateway("c.example", 2, 10, 1)],
+        ..trunk("full", 10)
+    };
     let limits = Limits { rate: rate(0.0, 1), concurrent: Some(0) };
     Table {
         revision: 41,
@@ -110,7 +107,7 @@ pub(super) fn table() -> Table {
         inbound_host: "in.sip.example".into(),
         node: Limits { rate: rate(500.0, 1_000), concurrent: Some(10_000) },
         accounts: vec![Account { id: "customer".into(), live: 3, enabled: true, limits }],
-        trunks: vec![acme, application, other, many],
+        trunks: vec![acme, application, other, many, full],
     }
 }
 
@@ -129,7 +126,7 @@ fn overlay() -> Vec<u8> {
         generation: OVERLAY,
         base: BASE,
         revision: 42,
-        trunks: 4,
+        trunks: 5,
         region: table.region,
         base_domain: &table.base_domain,
         inbound_host: &table.inbound_host,
@@ -191,7 +188,7 @@ fn what_was_put_in_is_found_in_the_committed_bytes() {
     let open = |pair| Tables::open(dir.path(), pair, Check::Everything, None).unwrap();
     let tables = open(Pair::new(BASE, 0));
     let image = tables.newest();
-    assert_eq!((image.revision(), image.trunks(), image.generation()), (41, 4, BASE));
+    assert_eq!((image.revision(), image.trunks(), image.generation()), (41, 5, BASE));
     assert_eq!(image.region(), Some("US".parse().unwrap()));
     assert_eq!((tables.node_rate(), tables.node_concurrent()), (table().node.rate, Some(10_000)));
 
@@ -218,15 +215,20 @@ fn what_was_put_in_is_found_in_the_committed_bytes() {
     assert!(image.source_allowed(&acme, "2001:db8::9".parse().unwrap()));
     assert!(!image.source_allowed(&acme, "203.0.113.8".parse().unwrap()));
 
-    assert_eq!(hints(&tables, b"acme.sip.example"), [(5, 0)]);
-    assert_eq!(hints(&tables, b"Application.sip.example"), [(6, NO_GATEWAY)]);
-    assert_eq!(hints(&tables, b"nobody.sip.example"), []);
-
     let (many, _) = find(&tables, b"MANY.sip.example").unwrap();
     assert!(image.source_allowed(&many, "10.0.16.9".parse().unwrap()));
     assert!(image.source_allowed(&many, "::ffff:10.0.0.9".parse().unwrap()));
-    assert!(!image.source_allowed(&many, "10.0.17.9".parse().unwrap()));
+    assert!(!image.source_allowed(&many, "10.0.18.9".parse().unwrap()));
     assert!(!image.source_allowed(&acme, "10.0.16.9".parse().unwrap()));
+
+    let (full, _) = find(&tables, b"full.sip.example").unwrap();
+    let gateway = image.gateways(&full).next().unwrap();
+    assert_eq!(
+        (gateway.live, image.gateway_text(&gateway).as_str()),
+        (2, "sip:c.example:5060;transport=tls")
+    );
+    assert!(image.source_allowed(&full, "10.1.15.9".parse().unwrap()));
+    assert!(!image.source_allowed(&full, "10.1.16.9".parse().unwrap()));
 
     let source = |tables: &Tables, address: &str| tables.source(address.parse().unwrap());
     assert_eq!(source(&tables, "203.0.113.7"), SourceMatch::Trunk(5));
@@ -234,7 +236,8 @@ fn what_was_put_in_is_found_in_the_committed_bytes() {
     assert_eq!(source(&tables, "198.51.100.1"), SourceMatch::Trunk(6));
     let user = b"479fbd44-3362-45f3-bb80-284f21111be4";
     assert_eq!(tables.application_by_user(user).unwrap().0.live(), 6);
-    let (account, _) = tables.account(3).unwrap();
+    assert_eq!(full.account(), None);
+    let (account, _) = tables.account_of(&acme, false).unwrap();
     assert_eq!(image.account_id(&account).as_str(), "customer");
     assert_eq!((account.enabled(), account.rate(), account.concurrent()), (true, Some(Rate::NONE), Some(0)));
 
@@ -242,8 +245,6 @@ fn what_was_put_in_is_found_in_the_committed_bytes() {
     assert_eq!((tables.newest().revision(), tables.newest().base_generation()), (42, BASE));
     assert_eq!((tables.node_rate(), tables.node_concurrent()), (None, None));
     assert_eq!(find(&tables, b"acme.sip.example").unwrap().0.live(), 8);
-    assert_eq!(hints(&tables, b"acme.sip.example")[1], (5, 0), "the base is asked at the same time");
-    assert_eq!(hints(&tables, b"acme.sip.example")[0].0, 8);
     assert!(tables.trunk_by_live(5).is_none() && tables.account(3).is_none());
     assert!(find(&tables, b"application.sip.example").is_none());
     assert!(tables.application_by_user(user).is_none());

@@ -3,8 +3,6 @@
 //! Two kinds: an *index*, whose bucket is `fingerprint << 32 | entry + 1`, for keys that stand elsewhere; and a *keyed*
 //! table, whose bucket holds the key itself above its value. An empty bucket is 0. No search runs longer than
 //! [`MAX_PROBES`]: the builder makes sure of it, the reader does not rely on it.
-//!
-//! An index may have a second word in each bucket, a hint: what else whoever finds the entry will want from memory.
 
 use crate::map::Words;
 
@@ -29,63 +27,13 @@ fn next_bucket(bucket: usize, buckets: usize) -> usize {
 /// Entries whose key hashes to `hash`: each a candidate that the caller compares.
 #[inline]
 pub(super) fn candidates(table: Words<'_>, hash: u64) -> impl Iterator<Item = usize> + '_ {
-    hinted::<1>(table, hash).map(|candidate| candidate.entry)
-}
-
-/// The same of an index whose buckets have `WORDS` words.
-#[inline]
-pub(super) fn hinted<const WORDS: usize>(table: Words<'_>, hash: u64) -> Candidates<'_, WORDS> {
-    let buckets = table.len() / WORDS;
-    let left = MAX_PROBES.min(buckets);
-    Candidates { table, fingerprint: (hash >> 32) as u32, bucket: first_bucket(hash, buckets), left }
-}
-
-/// What a search of an index finds, one by one.
-pub(super) struct Candidates<'a, const WORDS: usize> {
-    table: Words<'a>,
-    fingerprint: u32,
-    bucket: usize,
-    left: usize,
-}
-
-/// One of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Candidate {
-    pub(super) entry: usize,
-    /// Where its bucket stands in the table.
-    pub(super) at: usize,
-}
-
-impl<const WORDS: usize> Iterator for Candidates<'_, WORDS> {
-    type Item = Candidate;
-
-    #[inline]
-    fn next(&mut self) -> Option<Candidate> {
-        while self.left > 0 {
-            let at = self.bucket * WORDS;
-            let word = self.table.at(at);
-            self.bucket = next_bucket(self.bucket, self.table.len() / WORDS);
-            self.left = if word == 0 { 0 } else { self.left - 1 };
-            if let Some(entry) = entry_of(word)
-                && (word >> 32) as u32 == self.fingerprint
-            {
-                return Some(Candidate { entry, at });
-            }
-        }
-        None
-    }
+    probe(table, hash).filter(move |word| word >> 32 == hash >> 32).filter_map(entry_of)
 }
 
 /// The value stored with `key` in a keyed table; buckets are `key << value_bits | value`, never 0.
 #[inline]
 pub(super) fn keyed(table: Words<'_>, hash: u64, key: u64, value_bits: u32) -> Option<u64> {
     probe(table, hash).find(|word| word >> value_bits == key).map(|word| word & ((1 << value_bits) - 1))
-}
-
-/// Asks for the first bucket that a search of an index will look at.
-#[inline]
-pub(super) fn prefetch<const WORDS: usize>(table: Words<'_>, hash: u64) {
-    table.prefetch(first_bucket(hash, table.len() / WORDS) * WORDS);
 }
 
 /// The buckets from the first for `hash` up to an empty one.
@@ -167,31 +115,20 @@ mod tests {
     use super::*;
     use crate::sync::AtomicU64;
 
-    /// Words of a table, with each bucket's place as its hint.
-    fn table(buckets: &[u64]) -> Vec<AtomicU64> {
-        let words = buckets.iter().enumerate().flat_map(|(place, &word)| [word, place as u64]);
-        words.map(AtomicU64::new).collect()
-    }
-
     #[test]
     fn a_search_finds_all_of_a_fingerprint_in_order_and_stops_at_an_empty_bucket() {
         let hash = |place: u64| (7 << 32) | ((place << 32) / 6 + 1);
         let (mine, other) = (|entry| entry_word(hash(0), entry), |entry| entry_word(8 << 32, entry));
         // It begins in the fifth of six buckets and goes on past the end; what stands behind the empty one is another search's.
-        let words = table(&[mine(30), other(40), 0, mine(50), mine(10), other(20)]);
-        let search = |place| -> Vec<(usize, usize)> {
-            hinted::<2>(Words::new(&words), hash(place)).map(|found| (found.entry, found.at)).collect()
-        };
-        assert_eq!(search(4), [(10, 8), (30, 0)]);
-        assert_eq!(search(5), [(30, 0)]);
-        assert_eq!(search(3), [(50, 6), (10, 8), (30, 0)]);
+        let words = [mine(30), other(40), 0, mine(50), mine(10), other(20)].map(AtomicU64::new);
+        let search = |place| -> Vec<usize> { candidates(Words::new(&words), hash(place)).collect() };
+        assert_eq!(search(4), [10, 30]);
+        assert_eq!(search(5), [30]);
+        assert_eq!(search(3), [50, 10, 30]);
         assert_eq!(search(2), []);
-        let full = table(&[mine(1); MAX_PROBES + 5]);
-        assert_eq!(
-            hinted::<2>(Words::new(&full), hash(0)).count(),
-            MAX_PROBES,
-            "a full table has an end too"
-        );
-        assert_eq!(hinted::<2>(Words::new(&full[..1]), hash(0)).count(), 0, "less than a bucket");
+        let full = [const { 7 << 32 | 2 }; MAX_PROBES + 5].map(AtomicU64::new);
+        let found = |words| candidates(Words::new(words), hash(0)).count();
+        assert_eq!(found(&full), MAX_PROBES, "a full table has an end too");
+        assert_eq!(found(&[]), 0, "less than a bucket");
     }
 }

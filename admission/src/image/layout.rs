@@ -4,21 +4,20 @@
 
 /// First word of an image: "TRNKIMG1".
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"TRNKIMG1");
-pub(super) const LAYOUT_VERSION: u64 = 4;
+pub(super) const LAYOUT_VERSION: u64 = 5;
 /// The layout word: version and a number derived from every size below.
 pub(super) const IMAGE_LAYOUT: u64 = LAYOUT_VERSION << 32
     | (HEADER_WORDS * 31
         + SECTIONS * 37
         + TRUNK_WORDS * 41
-        + NEAR_SOURCES * 71
-        + LINE_WORDS * 73
+        + BLOCK_WORDS * 71
+        + PILOT_BITS as usize * 73
         + ACCOUNT_WORDS * 43
         + CREDENTIAL_WORDS * 47
         + GATEWAY_WORDS * 53
         + V6_WORDS * 59
         + USER_WORDS * 61
-        + SET_WORDS * 67
-        + HOST_BUCKET_WORDS * 79) as u64;
+        + SET_WORDS * 67) as u64;
 
 /// Words before the first section.
 pub(super) const HEADER_WORDS: usize = 64;
@@ -46,6 +45,8 @@ pub(super) const H_NODE_LIMITS: usize = 14;
 pub(super) const H_LENGTHS: usize = 15;
 /// Trunks of the whole table, of which an overlay holds only the changed ones.
 pub(super) const H_TRUNKS: usize = 18;
+/// Places of blocks that a host leads to: how many.
+pub(super) const H_PLACES: usize = 19;
 /// One word for each section: offset in the high half, length in the low half, both in words.
 pub(super) const H_SECTIONS: usize = 20;
 /// Sum over all other header words.
@@ -55,8 +56,9 @@ pub(super) const H_HEADER_SUM: usize = 63;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Section {
-    /// A block for each trunk: its record, the IPv4 prefixes of its list if they are few, its gateways, so that what one call reads
-    /// lies on neighbouring cache lines. A block begins where a line does, and an entry is counted in lines ([`LINE_WORDS`]).
+    /// A block for each trunk ([`BLOCK_WORDS`]): its record, the IPv4 prefixes of its list if they are few, its gateways if there is room
+    /// for them, so that what one call reads lies on neighbouring cache lines. First the blocks that a host leads to, each in the place
+    /// that [`super::placed`] says; then those that only `live` leads to; then the gateways that found no room.
     Trunks = 0,
     Accounts = 1,
     Credentials = 2,
@@ -67,8 +69,8 @@ pub(super) enum Section {
     /// Distinct failover sets.
     Sets = 5,
     Strings = 6,
-    /// Index: host → trunk, with a hint ([`HOST_BUCKET_WORDS`]).
-    HostIndex = 7,
+    /// The pilots of [`super::placed`]: host → place of its trunk's block.
+    Pilots = 7,
     /// Index: `live` → trunk.
     LiveIndex = 8,
     /// Index: `live` → account.
@@ -87,36 +89,40 @@ pub(super) enum Section {
 
 pub(super) const SECTIONS: usize = 15;
 
-/// Words of a cache line, on which a trunk's block begins.
+/// Words of a cache line.
 pub(super) const LINE_WORDS: usize = 8;
-/// A trunk record.
-pub(super) const TRUNK_WORDS: usize = 16;
+/// A trunk's block: whole lines, and the same for all, so that its place can be computed.
+pub(super) const BLOCK_WORDS: usize = BLOCK_LINES * LINE_WORDS;
+pub(crate) const BLOCK_LINES: usize = 4;
+/// A trunk record: what a block begins with.
+pub(super) const TRUNK_WORDS: usize = 15;
 /// Most IPv4 prefixes that stand behind their trunk's record: address in the high half, the bits of a host in the low half.
-pub(super) const NEAR_SOURCES: usize = 16;
+pub(super) const NEAR_SOURCES: usize = BLOCK_WORDS - TRUNK_WORDS;
+/// A short id, padded with zeros.
+pub(super) const T_NAME: usize = 0;
+/// Words of a short id: a UUID fits.
+pub(super) const NAME_WORDS: usize = 5;
 /// The id: offset in the strings in the high half, length in bytes in the low half. A short one stands in the record
 /// itself, where it costs no look elsewhere, and its offset is [`IN_RECORD`].
-pub(super) const T_ID: usize = 0;
+pub(super) const T_ID: usize = 5;
 /// `live` of the trunk in the high half, of its account in the low half ([`NO_ACCOUNT`] when it has none).
-pub(super) const T_LIVE: usize = 1;
+pub(super) const T_LIVE: usize = 6;
 /// Bits below, failover set in the high half.
-pub(super) const T_FLAGS: usize = 2;
-pub(super) const T_INTERVAL: usize = 3;
-pub(super) const T_LIMITS: usize = 4;
-/// Where in the block its gateways begin in the high half, count in the low half. What is between record and gateways are its near
-/// prefixes.
-pub(super) const T_GATEWAYS: usize = 5;
-/// Sum that changes when the list of gateways does.
-pub(super) const T_GATEWAY_SUM: usize = 6;
-/// Words up to here are copied on every call.
-pub(super) const T_COPIED: usize = 7;
+pub(super) const T_FLAGS: usize = 7;
+pub(super) const T_INTERVAL: usize = 8;
+pub(super) const T_LIMITS: usize = 9;
+/// Where in the section its gateways begin in the high half; in the low half how many prefixes stand behind the record, above
+/// [`NEAR_SHIFT`], and how many gateways there are.
+pub(super) const T_GATEWAYS: usize = 10;
+pub(super) const NEAR_SHIFT: u32 = 16;
+/// Sum that changes when the list of gateways does, in the low half; in the high half where the account's record is in this image, and
+/// [`ELSEWHERE`] when it is not.
+pub(super) const T_SUM: usize = 11;
+pub(super) const ELSEWHERE: u32 = u32::MAX;
+/// The words that are copied on every call.
+pub(super) const T_COPIED: core::ops::Range<usize> = T_ID..T_SUM + 1;
 /// Prefix lengths in use, three words.
-pub(super) const T_LENGTHS: usize = 7;
-/// First credential in the high half, count in the low half.
-pub(super) const T_CREDENTIALS: usize = 10;
-/// A short id, padded with zeros.
-pub(super) const T_NAME: usize = 11;
-/// Words of a short id: a UUID fits.
-pub(super) const NAME_WORDS: usize = TRUNK_WORDS - T_NAME;
+pub(super) const T_LENGTHS: usize = 12;
 pub(super) const IN_RECORD: u32 = u32::MAX;
 
 pub(super) const NO_ACCOUNT: u32 = u32::MAX;
@@ -142,8 +148,6 @@ pub(super) const A_LIVE: usize = 1;
 pub(super) const CREDENTIAL_WORDS: usize = 8;
 /// A gateway: URI, `live` with priority and weight.
 pub(super) const GATEWAY_WORDS: usize = 2;
-/// The word of a gateway whose high half is its `live`.
-pub(super) const GATEWAY_LIVE: usize = 1;
 /// An IPv6 prefix: address (2), value with length.
 pub(super) const V6_WORDS: usize = 3;
 /// An inbound user: string, `live` of its trunk or [`VALUE_DELETED`].
@@ -151,11 +155,8 @@ pub(super) const USER_WORDS: usize = 2;
 /// A failover set.
 pub(super) const SET_WORDS: usize = crate::model::FailoverCodes::WORDS;
 
-/// A bucket of the index of hosts: the entry; `live` of the trunk in the high half, of its first gateway in the low half
-/// ([`NO_GATEWAY`] when it has none). So whoever finds the bucket can ask for the words in `live` and for the block at once, and
-/// does not wait for the block to know where they are.
-pub(super) const HOST_BUCKET_WORDS: usize = 2;
-pub(super) const NO_GATEWAY: u32 = u32::MAX;
+/// Bits of a pilot.
+pub(super) const PILOT_BITS: u32 = 16;
 
 /// A value of the source maps: nothing is listed here any more (overlays).
 pub(super) const VALUE_DELETED: u64 = 1;

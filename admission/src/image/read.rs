@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::host::Host;
 use super::layout::*;
+use super::placed;
 use super::records::{concurrent_of, rate_of};
 use super::text::{Stored, Text};
 use crate::error::OpenError;
@@ -36,6 +37,8 @@ pub struct Image {
     map: Map,
     pub(crate) keys: Keys,
     sections: [(usize, usize); SECTIONS],
+    /// Places of blocks that a host leads to.
+    places: usize,
     node_rate: Option<Rate>,
     node_concurrent: Option<u32>,
     /// The base domain, copied once.
@@ -82,7 +85,9 @@ impl Image {
         let node_rate = rate_of(words.at(H_NODE_INTERVAL), limits);
         let node_concurrent = concurrent_of(limits);
         let (base_domain, trunk_suffix) = (Host::new(b""), Host::new(b""));
-        let mut image = Image { map, keys, sections, node_rate, node_concurrent, base_domain, trunk_suffix };
+        let places = low(words.at(H_PLACES)) as usize;
+        let mut image =
+            Image { map, keys, sections, places, node_rate, node_concurrent, base_domain, trunk_suffix };
         let base_domain: Text = image.text(image.header(H_BASE_DOMAIN));
         image.base_domain = Host::new(base_domain.as_bytes());
         image.trunk_suffix = Host::new(&[b".", base_domain.as_bytes()].concat());
@@ -98,6 +103,12 @@ impl Image {
     pub(super) fn section(&self, section: Section) -> Words<'_> {
         let (from, count) = self.sections[section as usize];
         self.map.words().part(from, count)
+    }
+
+    /// The block that a host leads to, whoever's it is.
+    #[inline]
+    pub(super) fn block_of(&self, host: &Host) -> usize {
+        placed::place_of(self.section(Section::Pilots), self.places, host.hash(self.keys))
     }
 
     pub(super) fn text<const ROOM: usize>(&self, reference: u64) -> Text<ROOM> {

@@ -47,31 +47,42 @@ pub struct GatewayView {
 /// What every call wants of a trunk's record, copied; and where the rest of its block is, in the image that it was found in.
 #[derive(Clone, Copy, Debug)]
 pub struct TrunkRef {
-    record: [u64; T_COPIED],
-    /// Where its block begins, in lines.
+    record: [u64; T_COPIED.end - T_COPIED.start],
+    /// The number of its block.
     entry: u32,
 }
 
 impl TrunkRef {
     #[inline]
-    pub(super) fn of(record: [u64; T_COPIED], entry: u32) -> TrunkRef {
+    pub(super) fn of(record: [u64; T_COPIED.end - T_COPIED.start], entry: u32) -> TrunkRef {
         TrunkRef { record, entry }
+    }
+
+    #[inline]
+    fn word(&self, word: usize) -> u64 {
+        self.record[word - T_COPIED.start]
     }
 
     /// Index of its words in `live`.
     #[inline]
     pub fn live(&self) -> u32 {
-        high(self.record[T_LIVE])
+        high(self.word(T_LIVE))
     }
 
     /// `live` index of its account.
     #[inline]
     pub fn account(&self) -> Option<u32> {
-        Some(low(self.record[T_LIVE])).filter(|&account| account != NO_ACCOUNT)
+        Some(low(self.word(T_LIVE))).filter(|&account| account != NO_ACCOUNT)
+    }
+
+    /// Where its account's record is in the image that it was found in, if it is there.
+    #[inline]
+    pub(super) fn account_entry(&self) -> u32 {
+        high(self.word(T_SUM))
     }
 
     fn flag(&self, flag: u64) -> bool {
-        self.record[T_FLAGS] & flag != 0
+        self.word(T_FLAGS) & flag != 0
     }
 
     /// Whether it is switched on.
@@ -106,7 +117,7 @@ impl TrunkRef {
 
     /// What a caller must prove.
     pub fn auth(&self) -> AuthMode {
-        match self.record[T_FLAGS] >> F_AUTH_SHIFT & 3 {
+        match self.word(T_FLAGS) >> F_AUTH_SHIFT & 3 {
             0 => AuthMode::Any,
             1 => AuthMode::All,
             2 => AuthMode::Password,
@@ -116,12 +127,12 @@ impl TrunkRef {
 
     /// Its rate limit.
     pub fn rate(&self) -> Option<Rate> {
-        rate_of(self.record[T_INTERVAL], self.record[T_LIMITS])
+        rate_of(self.word(T_INTERVAL), self.word(T_LIMITS))
     }
 
     /// Its limit of calls at the same time.
     pub fn concurrent(&self) -> Option<u32> {
-        concurrent_of(self.record[T_LIMITS])
+        concurrent_of(self.word(T_LIMITS))
     }
 
     /// Whether its IPv4 prefixes are too many to stand behind the record.
@@ -133,30 +144,30 @@ impl TrunkRef {
     /// Where a word of its block stands in the section.
     #[inline]
     fn in_block(&self, word: usize) -> usize {
-        self.entry as usize * LINE_WORDS + word
+        self.entry as usize * BLOCK_WORDS + word
     }
 
     /// Where the prefixes behind the record begin in the section, and how many there are.
     #[inline]
     pub(super) fn near_sources(&self) -> (usize, usize) {
-        let count = (high(self.record[T_GATEWAYS]) as usize).saturating_sub(TRUNK_WORDS);
+        let count = low(self.word(T_GATEWAYS)) as usize >> NEAR_SHIFT;
         (self.in_block(TRUNK_WORDS), count.min(NEAR_SOURCES))
     }
 
     /// Where its gateways begin in the section.
     #[inline]
     fn gateways_at(&self) -> usize {
-        self.in_block(high(self.record[T_GATEWAYS]) as usize)
+        high(self.word(T_GATEWAYS)) as usize
     }
 
     /// How many gateways it has.
     pub fn gateway_count(&self) -> usize {
-        (low(self.record[T_GATEWAYS]) as usize).min(crate::model::MAX_GATEWAYS)
+        usize::from(self.word(T_GATEWAYS) as u16).min(crate::model::MAX_GATEWAYS)
     }
 
     /// A number that differs when the list of gateways does.
     pub(crate) fn gateway_sum(&self) -> u32 {
-        low(self.record[T_GATEWAY_SUM])
+        low(self.word(T_SUM))
     }
 }
 
@@ -170,6 +181,12 @@ impl AccountView {
     #[inline]
     pub(super) fn of(record: [u64; ACCOUNT_WORDS]) -> AccountView {
         AccountView { record }
+    }
+
+    /// Whether it is the one whose words in `live` have this index.
+    #[inline]
+    pub(super) fn is_of(&self, live: u32) -> bool {
+        high(self.record[A_LIVE]) == live && self.record[A_LIVE] & F_DELETED == 0
     }
 
     #[inline]
@@ -205,7 +222,7 @@ impl Image {
     /// The trunk's id.
     #[inline(always)]
     pub fn trunk_id(&self, trunk: &TrunkRef) -> Label {
-        let id = trunk.record[T_ID];
+        let id = trunk.word(T_ID);
         if high(id) == IN_RECORD {
             let name: [u64; NAME_WORDS] = self.section(Section::Trunks).array(trunk.in_block(T_NAME));
             Label::of(&name, low(id) as usize)
@@ -267,7 +284,7 @@ impl Image {
 
     /// The final answers after which the trunk's next gateway is tried.
     pub fn failover_codes(&self, trunk: &TrunkRef) -> FailoverCodes {
-        let first = high(trunk.record[T_FLAGS]) as usize * SET_WORDS;
+        let first = high(trunk.word(T_FLAGS)) as usize * SET_WORDS;
         let sets = self.section(Section::Sets);
         FailoverCodes(core::array::from_fn(|index| sets.at(first + index)))
     }

@@ -277,11 +277,23 @@ impl Live {
         }
     }
 
-    /// Notes a gateway as tried.
+    /// How many gateways a call has tried.
+    pub(crate) fn attempts(&self, slot: SlotRef) -> u8 {
+        self.get(slot, B_GATEWAY) as u8
+    }
+
+    /// Notes a gateway as tried, after so many `before` it; answers how many it makes.
     #[inline]
-    pub(crate) fn note_tried(&self, slot: SlotRef, list_sum: u32, tried: u64, gateway_live: u32) -> u8 {
-        let Some(body) = self.body(slot) else { return 1 };
-        let attempts = (body[B_GATEWAY].load(Ordering::Relaxed) as u8).saturating_add(1);
+    pub(crate) fn note_tried(
+        &self,
+        slot: SlotRef,
+        list_sum: u32,
+        tried: u64,
+        gateway_live: u32,
+        before: u8,
+    ) -> u8 {
+        let attempts = before.saturating_add(1);
+        let Some(body) = self.body(slot) else { return attempts };
         body[B_TRIED].store(tried, Ordering::Relaxed);
         body[B_GATEWAY_SUM].store(u64::from(list_sum), Ordering::Relaxed);
         body[B_GATEWAY].store(u64::from(gateway_live) << 32 | u64::from(attempts), Ordering::Relaxed);

@@ -5,6 +5,8 @@
 //! The *body* belongs to whoever brought the tag from `FREE` to `TAKING`, until the state moves on; a reader copies and
 //! looks at the tag again. Nobody waits for anybody: the only loop that watches another process is bounded.
 
+use std::cell::Cell;
+
 use super::layout::{B_KEY, BODY_WORDS};
 use super::tag::Tag;
 pub use super::tag::{SlotRef, SlotState};
@@ -68,11 +70,7 @@ impl<'a> Slots<'a> {
     /// Which tags of a call's two windows have its fingerprint, and which are free.
     #[inline]
     fn sight(self, key: CallKey) -> Sight {
-        self.sight_in(self.windows(key), key)
-    }
-
-    #[inline]
-    fn sight_in(self, windows: [usize; 2], key: CallKey) -> Sight {
+        let windows = self.windows(key);
         let first = self.window_sight(windows[0], key);
         // Two windows that are one are looked at once.
         let second = if windows[0] == windows[1] { (0, 0) } else { self.window_sight(windows[1], key) };
@@ -146,50 +144,57 @@ impl<'a> Slots<'a> {
     #[inline]
     pub(crate) fn look(self, key: CallKey) -> Look {
         let sight = self.sight(key);
-        let known = if sight.alike == 0 { None } else { self.known(key, sight) };
-        let [free, _] = sight.free_places();
-        let place = sight.places(free).next();
-        Look { key, sight, place, known }
+        Look { known: if sight.alike == 0 { None } else { self.known(key, sight) }, sight }
     }
 
-    /// As [`Slots::look`], long before the slot is claimed: its body, if nobody else takes it first, is on its way meanwhile.
+    /// Where a call will go that nobody has met, if nobody else takes that place first: asked long before it is claimed, so that the
+    /// slot's body is on its way from memory meanwhile. `None` of a call that is known or finds no room.
     #[inline]
-    pub(crate) fn look_ahead(self, key: CallKey) -> Look {
-        let look = self.look(key);
-        if let Some(index) = look.place {
-            let body = index * BODY_WORDS;
-            (0..BODY_WORDS).step_by(8).for_each(|word| map::prefetch_to_write(self.bodies.get(body + word)));
-        }
-        look
+    pub(crate) fn look_ahead(self, key: CallKey) -> Option<usize> {
+        let Look { sight, known } = self.look(key);
+        let [free, _] = sight.free_places();
+        let index = sight.places(free).next().filter(|_| known.is_none())?;
+        let body = index * BODY_WORDS;
+        (0..BODY_WORDS).step_by(8).for_each(|word| map::prefetch_to_write(self.bodies.get(body + word)));
+        Some(index)
     }
 
     /// Claims a free slot for a call that nobody else has.
+    #[cold]
     pub(crate) fn claim(self, key: CallKey) -> Claim {
-        self.claim_seen(self.look(key))
+        // Once more, when others took all that was free in between.
+        for _ in 0..2 {
+            let Look { sight, known } = self.look(key);
+            if let Some(known) = known {
+                return known;
+            }
+            let mut places = sight.free_places().into_iter().flat_map(|free| sight.places(free));
+            if let Some(own) = places.find_map(|index| self.try_claim(index, key)) {
+                return self.settle(own, key);
+            }
+        }
+        Claim::Full
     }
 
-    /// Claims a slot for a call that was looked for before.
+    /// The same of a call that a look ahead found a place for: it claims that if it is still free.
     #[inline]
-    pub(crate) fn claim_seen(self, look: Look) -> Claim {
-        let Look { key, sight, place, known } = look;
-        if let Some(known) = known {
-            return known;
+    pub(crate) fn claim_at(self, key: CallKey, place: usize) -> Claim {
+        match self.try_claim(place, key) {
+            Some(own) => self.settle(own, key),
+            None => self.claim(key),
         }
-        let first = place.and_then(|index| self.try_claim(index, key));
-        let own = match first.or_else(|| self.claim_any(sight, key)) {
-            Some(own) => own,
-            None => match self.claim_afresh(key) {
-                Ok(own) => own,
-                Err(claim) => return claim,
-            },
-        };
+    }
+
+    /// Finds out whether the call has a twin that was claimed at the same time, and which of the two stays.
+    #[inline]
+    fn settle(self, own: SlotRef, key: CallKey) -> Claim {
         // Each twin stores its tag, then looks; so at least one sees the other. And whoever reads a word of the new body,
         // which is written below, then sees that the tag has moved on.
         twin_fence();
         crash::point("slot.claimed");
         let index = own.index as usize;
         for attempt in 0..=PATIENCE {
-            let sight = self.sight_in(sight.windows, key);
+            let sight = self.sight(key);
             // Nearly always its own tag is the only one that is like it.
             if sight.alike.is_power_of_two() {
                 return Claim::Claimed(own);
@@ -207,20 +212,6 @@ impl<'a> Slots<'a> {
         }
         self.abandon(own);
         Claim::InFlight
-    }
-
-    /// Claims whichever of the free places is free still.
-    #[cold]
-    fn claim_any(self, sight: Sight, key: CallKey) -> Option<SlotRef> {
-        let mut places = sight.free_places().into_iter().flat_map(|free| sight.places(free));
-        places.find_map(|index| self.try_claim(index, key))
-    }
-
-    /// Claims a place that an old look did not know of.
-    #[cold]
-    fn claim_afresh(self, key: CallKey) -> Result<SlotRef, Claim> {
-        let Look { sight, known, .. } = self.look(key);
-        known.map_or_else(|| self.claim_any(sight, key).ok_or(Claim::Full), Err)
     }
 
     #[inline]
@@ -318,19 +309,32 @@ impl<'a> Slots<'a> {
 /// What looking for a call came to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
-    pub(crate) key: CallKey,
     sight: Sight,
-    /// Where it goes if nobody else takes that place first.
-    place: Option<usize>,
     /// The call is admitted or being judged already.
     pub(crate) known: Option<Claim>,
 }
 
-impl Look {
-    /// Whether it is a look for this call that found nothing of it. What it did find may be over by now.
+/// The place that was found for a call by looking ahead, until it is claimed. Kept word by word: what is written in one piece and read
+/// in another is waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    call: [Cell<u64>; 2],
+    place: Cell<Option<usize>>,
+}
+
+impl Ahead {
+    /// Instead of whichever was noted before.
     #[inline]
-    pub(crate) fn found_nothing_of(&self, key: CallKey) -> bool {
-        self.key == key && self.known.is_none()
+    pub(crate) fn note(&self, key: CallKey, place: Option<usize>) {
+        self.call.iter().zip(key.0).for_each(|(word, value)| word.set(value));
+        self.place.set(place);
+    }
+
+    /// The place that was noted of this call, once.
+    #[inline]
+    pub(crate) fn take(&self, key: CallKey) -> Option<usize> {
+        let is_its = self.call.iter().zip(key.0).all(|(word, value)| word.get() == value);
+        self.place.take().filter(|_| is_its)
     }
 }
 
@@ -387,15 +391,17 @@ mod tests {
         };
         for now in [0, 3, WINDOW, 2 * WINDOW - 1] {
             all_but(Some(5));
-            let look = slots.look(key);
+            let place = slots.look_ahead(key);
+            assert_eq!(place, Some(5));
             all_but(Some(now));
-            let Claim::Claimed(slot) = slots.claim_seen(look) else { panic!("{now}") };
+            let Claim::Claimed(slot) = slots.claim_at(key, 5) else { panic!("{now}") };
             assert_eq!(slot.index as usize, now);
         }
         all_but(Some(5));
-        let look = slots.look(key);
+        assert_eq!(slots.look_ahead(key), Some(5));
         all_but(None);
-        assert_eq!(slots.claim_seen(look), Claim::Full);
+        assert_eq!(slots.claim_at(key, 5), Claim::Full);
+        assert_eq!(slots.look_ahead(key), None);
     }
 
     #[test]

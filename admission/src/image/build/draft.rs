@@ -23,6 +23,10 @@ pub(super) struct Draft<'a> {
     pub(super) sections: [Vec<u64>; SECTIONS],
     /// `(hash, bucket word)` of each look-up table, by its section.
     pub(super) pairs: [Vec<(u64, u64)>; SECTIONS],
+    /// Hash of the host that leads to a block, and the block, both in the order they came in.
+    pub(super) hosts: Vec<(u64, u32)>,
+    /// Gateways that found no room in their trunk's block.
+    pub(super) more_gateways: Vec<u64>,
     /// Strings written once: gateway URIs and what the header names.
     shared_strings: HashMap<&'a str, u64>,
     pub(super) sets: HashMap<FailoverCodes, u32>,
@@ -42,6 +46,8 @@ impl<'a> Draft<'a> {
             keys: Keys(settings.keys[0], settings.keys[1]),
             sections: std::array::from_fn(|_| Vec::new()),
             pairs: std::array::from_fn(|_| Vec::new()),
+            hosts: Vec::new(),
+            more_gateways: Vec::new(),
             shared_strings: HashMap::new(),
             sets: HashMap::new(),
             lengths: Lengths::default(),
@@ -122,7 +128,7 @@ impl<'a> Draft<'a> {
         if high(record[T_ID]) != IN_RECORD {
             return self.text(record[T_ID]);
         }
-        let bytes = record[T_NAME..].iter().flat_map(|word| word.to_le_bytes());
+        let bytes = record[T_NAME..][..NAME_WORDS].iter().flat_map(|word| word.to_le_bytes());
         String::from_utf8_lossy(&bytes.take(low(record[T_ID]) as usize).collect::<Vec<u8>>()).into_owned()
     }
 

@@ -1,9 +1,11 @@
 //! From a draft to the finished words: look-up tables, header, sums. What is there twice is found while the tables fill.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use super::super::index;
 use super::super::layout::*;
+use super::super::placed;
 use super::draft::Draft;
 use super::{BuildError, Settings, limit_words};
 use crate::hash::CheckSum;
@@ -54,8 +56,7 @@ impl ImageWords {
 }
 
 /// The look-up tables, and whether their buckets name records; the others' hold the key itself.
-const TABLES: [(Section, bool); 8] = [
-    (Section::HostIndex, true),
+const TABLES: [(Section, bool); 7] = [
     (Section::LiveIndex, true),
     (Section::AccountIndex, true),
     (Section::UserIndex, true),
@@ -65,8 +66,12 @@ const TABLES: [(Section, bool); 8] = [
     (Section::Map4, false),
 ];
 
+/// What hardly ever happens, and never twice.
+const UNLUCKY: &str = "a look-up table cannot be built with these keys";
+
 impl Draft<'_> {
     pub(super) fn finish(mut self, settings: &Settings<'_>) -> Result<ImageWords, BuildError> {
+        let places = self.place_blocks();
         for (section, is_index) in TABLES {
             let pairs = std::mem::take(&mut self.pairs[section as usize]);
             let built = index::build(&pairs, is_index);
@@ -75,12 +80,9 @@ impl Draft<'_> {
                 doubled |= self.check_double(section, entry, earlier);
             }
             match built.table {
-                Some(table) if section == Section::HostIndex => {
-                    self.sections[section as usize] = self.hinted(&table);
-                }
                 Some(table) => self.sections[section as usize] = table,
                 None if doubled => {}
-                None => self.problem("a look-up table cannot be built with these keys".to_owned()),
+                None => self.problem(UNLUCKY.to_owned()),
             }
         }
         let total = HEADER_WORDS + self.sections.iter().map(Vec::len).sum::<usize>();
@@ -91,39 +93,76 @@ impl Draft<'_> {
         if !problems.is_empty() {
             return Err(BuildError::Refused(problems));
         }
-        let header = self.header(settings, total);
+        let header = self.header(settings, places, total);
         Ok(ImageWords { header, sections: self.sections })
     }
 
-    /// The index of hosts, with what each bucket says beside where its trunk is.
-    fn hinted(&self, table: &[u64]) -> Vec<u64> {
-        let trunks = &self.sections[Section::Trunks as usize];
-        let hint = |entry: usize| {
-            let block = &trunks[entry * LINE_WORDS..];
-            let (from, count) = (high(block[T_GATEWAYS]) as usize, low(block[T_GATEWAYS]));
-            let gateway = if count == 0 { NO_GATEWAY } else { high(block[from + GATEWAY_LIVE]) };
-            halves(high(block[T_LIVE]), gateway)
+    /// Puts the blocks where they are looked for: those that a host leads to in their places, of which it answers the number, the
+    /// others behind them, and the gateways that found no room last.
+    fn place_blocks(&mut self) -> usize {
+        let hosts = std::mem::take(&mut self.hosts);
+        let hashes: Vec<u64> = hosts.iter().map(|&(hash, _)| hash).collect();
+        let placed = match placed::place(&hashes) {
+            Ok(placed) => placed,
+            Err(same) => {
+                let ids = same.iter().map(|&(host, other)| [host, other].map(|of| self.named(hosts[of].1)));
+                let mut said: Vec<String> = ids
+                    .filter(|[id, other]| id == other)
+                    .map(|[id, _]| format!("trunk {id} is there twice"))
+                    .collect();
+                if said.is_empty() {
+                    said.push(UNLUCKY.to_owned());
+                }
+                said.into_iter().for_each(|text| self.problem(text));
+                return 0;
+            }
         };
-        let buckets = table.iter().map(|&word| [word, index::entry_of(word).map_or(0, hint)]);
-        buckets.flatten().collect()
+        let drafted = std::mem::take(self.section(Section::Trunks));
+        let blocks = drafted.len() / BLOCK_WORDS;
+        let mut place_of = vec![u32::MAX; blocks];
+        hosts.iter().zip(&placed.of).for_each(|(&(_, block), &place)| place_of[block as usize] = place);
+        let unnamed = place_of.iter_mut().filter(|place| **place == u32::MAX);
+        unnamed.zip(placed.places as u32..).for_each(|(place, behind)| *place = behind);
+        let accounts = self.sections[Section::Accounts as usize].chunks_exact(ACCOUNT_WORDS);
+        let accounts: HashMap<u32, u32> = accounts.map(|account| high(account[A_LIVE])).zip(0..).collect();
+        let all = placed.places + blocks - hosts.len();
+        let mut trunks = vec![0; all * BLOCK_WORDS];
+        for (block, &place) in drafted.chunks_exact(BLOCK_WORDS).zip(&place_of) {
+            let to = place as usize * BLOCK_WORDS;
+            let mut block: [u64; BLOCK_WORDS] = std::array::from_fn(|word| block[word]);
+            let first = high(block[T_GATEWAYS]) as usize;
+            let first = first + if first < BLOCK_WORDS { to } else { (all - 1) * BLOCK_WORDS };
+            block[T_GATEWAYS] = halves(first as u32, low(block[T_GATEWAYS]));
+            let account = accounts.get(&low(block[T_LIVE])).unwrap_or(&ELSEWHERE);
+            block[T_SUM] = halves(*account, low(block[T_SUM]));
+            trunks[to..to + BLOCK_WORDS].copy_from_slice(&block);
+        }
+        trunks.append(&mut self.more_gateways);
+        *self.section(Section::Trunks) = trunks;
+        *self.section(Section::Pilots) = placed.pilots;
+        for (hash, word) in &mut self.pairs[Section::LiveIndex as usize] {
+            let entry = index::entry_of(*word).map_or(0, |block| place_of[block]);
+            *word = index::entry_word(*hash, entry as usize);
+        }
+        placed.places
+    }
+
+    /// The id in a block.
+    fn named(&self, block: u32) -> String {
+        self.trunk_id(&self.sections[Section::Trunks as usize][block as usize * BLOCK_WORDS..][..TRUNK_WORDS])
     }
 
     /// Two records of one fingerprint: says so if they have one key.
     fn check_double(&mut self, table: Section, entry: usize, earlier: usize) -> bool {
         let record = |section, words, entry| &self.sections[section as usize][entry * words..][..words];
-        let trunks =
-            |entry: usize| &self.sections[Section::Trunks as usize][entry * LINE_WORDS..][..TRUNK_WORDS];
+        let trunk_live = |entry| high(record(Section::Trunks, BLOCK_WORDS, entry)[T_LIVE]);
         let users = |entry| record(Section::Users, USER_WORDS, entry);
         let credentials = |entry| record(Section::Credentials, CREDENTIAL_WORDS, entry);
         let accounts = |entry| record(Section::Accounts, ACCOUNT_WORDS, entry);
         let double = match table {
-            Section::HostIndex => {
-                let [id, other] = [entry, earlier].map(|entry| self.trunk_id(trunks(entry)));
-                (id == other).then(|| format!("trunk {id} is there twice"))
-            }
             Section::LiveIndex => {
-                let [live, other] = [entry, earlier].map(|entry| high(trunks(entry)[T_LIVE]));
-                let id = || self.trunk_id(trunks(entry));
+                let [live, other] = [entry, earlier].map(trunk_live);
+                let id = || self.named(entry as u32);
                 (live == other).then(|| format!("trunk {}: live index {live} is another trunk's", id()))
             }
             Section::AccountIndex => {
@@ -149,7 +188,7 @@ impl Draft<'_> {
         found
     }
 
-    fn header(&self, settings: &Settings<'_>, total: usize) -> [u64; HEADER_WORDS] {
+    fn header(&self, settings: &Settings<'_>, places: usize, total: usize) -> [u64; HEADER_WORDS] {
         let mut words = [0; HEADER_WORDS];
         let mut from = HEADER_WORDS;
         for (index, section) in self.sections.iter().enumerate() {
@@ -173,6 +212,7 @@ impl Draft<'_> {
         words[H_NODE_LIMITS] = limits;
         words[H_LENGTHS..H_LENGTHS + 3].copy_from_slice(&self.lengths.0);
         words[H_TRUNKS] = settings.trunks;
+        words[H_PLACES] = places as u64;
         words[H_BODY_SUM] = CheckSum::of(self.sections.iter().flatten().copied());
         words[H_HEADER_SUM] = CheckSum::of(words[..H_HEADER_SUM].iter().copied());
         words

@@ -47,18 +47,18 @@ impl<'a> Draft<'a> {
         let flags = flags.into_iter().filter(|(_, set)| *set).fold(0, |all, (flag, _)| all | flag);
         let flags = flags | (trunk.auth as u64) << F_AUTH_SHIFT;
         let set = self.failover_set(trunk.failover);
+        let near = (block.len() - TRUNK_WORDS) as u64;
         let (gateways, gateway_sum) = self.gateways(trunk, &mut block);
-        let credentials = self.credentials(trunk);
+        self.credentials(trunk);
         let (interval, limits) = limit_words(&trunk.limits);
         let record = &mut block[..TRUNK_WORDS];
         record[T_FLAGS] = flags | u64::from(set) << 32;
         record[T_LIVE] = halves(trunk.live, trunk.account.unwrap_or(NO_ACCOUNT));
         record[T_INTERVAL] = interval;
         record[T_LIMITS] = limits;
-        record[T_GATEWAYS] = gateways;
+        record[T_GATEWAYS] = gateways | near << NEAR_SHIFT;
         record[T_LENGTHS..T_LENGTHS + 3].copy_from_slice(&lengths.0);
-        record[T_CREDENTIALS] = credentials;
-        record[T_GATEWAY_SUM] = gateway_sum;
+        record[T_SUM] = gateway_sum;
         let entry = self.named_block(settings, id, block);
         self.live_entry(trunk.live, entry);
         if let Some(user) = &trunk.inbound_user {
@@ -85,7 +85,7 @@ impl<'a> Draft<'a> {
         if id.len() <= NAME_WORDS * WORD {
             block[T_ID] = halves(IN_RECORD, id.len() as u32);
             let name = id.as_bytes().chunks(WORD).map(word_of);
-            block[T_NAME..TRUNK_WORDS].iter_mut().zip(name).for_each(|(word, part)| *word = part);
+            block[T_NAME..][..NAME_WORDS].iter_mut().zip(name).for_each(|(word, part)| *word = part);
         } else {
             block[T_ID] = self.string(id, "a trunk id");
         }
@@ -95,16 +95,16 @@ impl<'a> Draft<'a> {
         self.host.push(b'.');
         self.host.extend_from_slice(settings.base_domain.as_bytes());
         let hash = Host::new(&self.host).hash(self.keys);
-        self.index(Section::HostIndex, hash, entry);
+        self.hosts.push((hash, entry as u32));
         entry
     }
 
-    /// Writes a block, padded to whole lines, and answers the entry that it is found by.
+    /// Writes a block and answers the entry that it is found by.
     fn block(&mut self, block: Vec<u64>) -> usize {
-        let entry = self.entries(Section::Trunks, LINE_WORDS);
+        let entry = self.entries(Section::Trunks, BLOCK_WORDS);
         let trunks = self.section(Section::Trunks);
         trunks.extend(block);
-        trunks.resize(trunks.len().next_multiple_of(LINE_WORDS), 0);
+        trunks.resize((entry + 1) * BLOCK_WORDS, 0);
         entry
     }
 
@@ -123,11 +123,12 @@ impl<'a> Draft<'a> {
         entry
     }
 
-    /// Appends the gateways to the trunk's block, in order of priority, and answers their reference and sum.
+    /// Writes the gateways in order of priority, into the trunk's block if there is room; answers their reference, which counts
+    /// from the block's beginning, and from [`BLOCK_WORDS`] on in what found no room; and their sum.
     fn gateways(&mut self, trunk: &'a Trunk, block: &mut Vec<u64>) -> (u64, u64) {
         let mut gateways: Vec<&Gateway> = trunk.gateways.iter().collect();
         gateways.sort_by(|a, b| (a.priority, &a.uri).cmp(&(b.priority, &b.uri)));
-        let first = block.len();
+        let mut words = Vec::with_capacity(gateways.len() * GATEWAY_WORDS);
         let mut sums = Vec::with_capacity(gateways.len());
         for gateway in &gateways {
             if gateway.weight == 0 {
@@ -135,13 +136,20 @@ impl<'a> Draft<'a> {
             }
             let uri = self.shared_string(&gateway.uri, "a gateway URI");
             let numbers = halves(gateway.live, u32::from(gateway.priority) << 16 | u32::from(gateway.weight));
-            block.extend([uri, numbers]);
+            words.extend([uri, numbers]);
             sums.push(numbers);
         }
+        let first = if block.len() + words.len() <= BLOCK_WORDS {
+            block.extend(words);
+            block.len() - sums.len() * GATEWAY_WORDS
+        } else {
+            self.more_gateways.extend(words);
+            BLOCK_WORDS + self.more_gateways.len() - sums.len() * GATEWAY_WORDS
+        };
         (halves(first as u32, gateways.len() as u32), u64::from(record_sum(0, sums)))
     }
 
-    fn credentials(&mut self, trunk: &Trunk) -> u64 {
+    fn credentials(&mut self, trunk: &Trunk) {
         let first = self.entries(Section::Credentials, CREDENTIAL_WORDS);
         for (offset, credential) in trunk.credentials.iter().enumerate() {
             let name = &credential.username;
@@ -153,7 +161,6 @@ impl<'a> Draft<'a> {
             let hash = credential_hash(self.keys, trunk.live, name.as_bytes());
             self.index(Section::CredentialIndex, hash, first + offset);
         }
-        halves(first as u32, trunk.credentials.len() as u32)
     }
 }
 
