@@ -9,7 +9,7 @@ use crate::params;
 use crate::sys;
 use crate::verdict::Plain;
 use crate::{
-    admit, backlog, dialog, explain, lifecycle, probe, pv, ready, route, rows, rpc, screen, suspects,
+    admit, backlog, dialog, explain, hangup, lifecycle, probe, pv, ready, route, rows, rpc, screen, suspects,
 };
 
 /// A table that Kamailio only reads. Raw pointers inside point to statics of ours.
@@ -296,6 +296,16 @@ pub(crate) unsafe extern "C" fn dialog_event(
 /// Registered for each probe of a gateway; the parameter is the gateway's number and 1.
 pub(crate) unsafe extern "C" fn probe_done(_: *mut sys::cell, _: c_int, params: *mut sys::tmcb_params) {
     guarded("probe_done", || probe::done(params));
+}
+
+/// Registered in `mod_init` for every request of Kamailio's own.
+pub(crate) unsafe extern "C" fn local_request(t: *mut sys::cell, _: c_int, _: *mut sys::tmcb_params) {
+    guarded("local_request", || hangup::request(t));
+}
+
+/// Registered for the first of two BYEs; the parameter tells what its answer waits for.
+pub(crate) unsafe extern "C" fn bye_answered(_: *mut sys::cell, _: c_int, params: *mut sys::tmcb_params) {
+    guarded("bye_answered", || hangup::answer(params));
 }
 
 /// Registered for each admitted INVITE; the parameter is the call's slot.

@@ -31,7 +31,7 @@ use crate::log::{self, Kind, Level};
 use crate::msg::SipMsg;
 use crate::process::{self, Process};
 use crate::tie::{read_saved, save, tie, watch};
-use crate::{abi, admit, ready, rows, sys};
+use crate::{abi, admit, hangup, ready, rows, sys};
 
 /// What we want to hear of each dialog of ours.
 pub(crate) const EVENTS: u32 = sys::DLGCB_EARLY
@@ -168,6 +168,9 @@ pub(crate) fn event(dialog: *mut sys::dlg_cell, event: i32, params: *mut sys::dl
         // that is answered in this very moment is ended by `TERMINATED_CONFIRMED`.
         sys::DLGCB_TERMINATED if request.is_none() && !can_be_hung_up(cell.state) => {}
         sys::DLGCB_TERMINATED => {
+            if request.is_none() && is_up(cell.state) {
+                hangup::begin(process);
+            }
             let how = terminated(cell, params.direction, request);
             ending::end(process, slot, how);
         }
@@ -192,14 +195,19 @@ pub(crate) fn event(dialog: *mut sys::dlg_cell, event: i32, params: *mut sys::dl
 /// calls that are up go on between their ends, and the next start finds their dialogs in the database.
 fn destroyed(state: u32, stopping: bool) -> Option<EndCause> {
     match state {
-        sys::DLG_STATE_CONFIRMED_NA | sys::DLG_STATE_CONFIRMED if stopping => None,
+        state if stopping && is_up(state) => None,
         sys::DLG_STATE_UNCONFIRMED => Some(EndCause::NoRoute),
         sys::DLG_STATE_EARLY if !stopping => Some(EndCause::TimedOut),
         _ => Some(EndCause::Terminated),
     }
 }
 
-/// Whether `send_bye` (dlg_req_within.c) takes a dialog in this state, or one that has passed it.
+/// Whether `send_bye` (dlg_req_within.c) takes a dialog in this state.
+fn is_up(state: u32) -> bool {
+    matches!(state, sys::DLG_STATE_CONFIRMED_NA | sys::DLG_STATE_CONFIRMED)
+}
+
+/// Whether it would, or would have before the dialog ended.
 fn can_be_hung_up(state: u32) -> bool {
     !matches!(state, sys::DLG_STATE_UNCONFIRMED | sys::DLG_STATE_EARLY)
 }

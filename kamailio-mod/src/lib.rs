@@ -35,6 +35,7 @@ mod digest;
 mod ending;
 mod explain;
 mod guard;
+mod hangup;
 #[cfg(feature = "panic-points")]
 mod heap;
 mod hex;
@@ -57,6 +58,7 @@ mod rows;
 mod rpc;
 mod saved;
 mod screen;
+mod shared;
 mod suspects;
 pub mod sys;
 mod text;

@@ -15,6 +15,7 @@ use crate::backlog::Sockets;
 use crate::bind::Binds;
 use crate::brake::Rates;
 use crate::digest::Algorithm;
+use crate::hangup::{self, Hangups};
 use crate::judgement::Judgement;
 use crate::log::{Level, once};
 use crate::params::{FailMode, Params};
@@ -50,7 +51,11 @@ pub(crate) fn mod_init() -> Start {
             "this dialog.so finds no dialog by its number: a call that loses its dialog keeps its slot";
         once(Level::Warn, format_args!("{text}"));
     }
-    if !dialog::register(&binds.dialog) || !register_script_end() || !backlog::register() {
+    if !dialog::register(&binds.dialog)
+        || !register_script_end()
+        || !backlog::register()
+        || !hangup::register(&binds.tm)
+    {
         once(Level::Error, format_args!("Kamailio has no memory for callbacks"));
         return Start::Refuse;
     }
@@ -69,8 +74,8 @@ pub(crate) fn mod_init() -> Start {
         once(Level::Warn, format_args!("{text}"));
     }
     let rates = Rates::new(params.brakes);
-    let rows = match Rows::find() {
-        Ok(rows) => rows,
+    let (rows, hangups) = match Rows::find().and_then(|rows| Ok((rows, Hangups::new(PROCESSES)?))) {
+        Ok(made) => made,
         Err(problem) => {
             once(Level::Error, format_args!("{problem}"));
             return Start::Refuse;
@@ -82,6 +87,7 @@ pub(crate) fn mod_init() -> Start {
         digest,
         rates,
         rows,
+        hangups,
         round: Round::new(params.probe_s),
         sockets: Sockets::default(),
         judgement: Judgement::NONE,

@@ -13,6 +13,7 @@ use crate::backlog::Sockets;
 use crate::bind::Binds;
 use crate::brake::Rates;
 use crate::digest::Algorithm;
+use crate::hangup::Hangups;
 use crate::judgement::Judgement;
 use crate::probe::Round;
 use crate::ready::LastReady;
@@ -31,6 +32,8 @@ pub(crate) struct Process {
     pub(crate) rates: Rates,
     /// Where the rows of dialogs that are over go; `None` when dialog deletes them itself.
     pub(crate) rows: Option<Rows>,
+    /// Calls that the proxy ends itself.
+    pub(crate) hangups: Hangups,
     /// Whose receive buffers the timer process looks at.
     pub(crate) sockets: Sockets,
     /// Which gateways are asked next whether they are there.

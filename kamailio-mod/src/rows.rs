@@ -10,7 +10,6 @@
 //! always did, if it finds the file unlocked in that moment. What is left when Kamailio dies, `Instance::has_ended` knows at the next start.
 
 use core::fmt::Write as _;
-use core::ptr;
 use core::sync::atomic::AtomicU64;
 
 use trunk_admission::handover::Handover;
@@ -18,7 +17,7 @@ use trunk_admission::handover::Handover;
 use crate::dialog_db::{DialogDb, Place, Table};
 use crate::log::{self, Kind, Level};
 use crate::process::{self, Process};
-use crate::sys;
+use crate::{shared, sys};
 
 /// Numbers that may wait for the next second.
 const WAITING: usize = 32_768;
@@ -49,16 +48,7 @@ impl Rows {
     /// Memory for the numbers; `None` when dialog keeps its calls in no file of this kind. Before the fork.
     pub(crate) fn find() -> Result<Option<Rows>, String> {
         let Some(place) = Place::find() else { return Ok(None) };
-        let bytes = (WAITING + 1) * size_of::<AtomicU64>();
-        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
-        // SAFETY: new memory, of nobody else's.
-        let start = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
-        if start == libc::MAP_FAILED {
-            let error = std::io::Error::last_os_error();
-            return Err(format!("no {bytes} bytes for the dialogs that are over: {error}"));
-        }
-        // SAFETY: so many zeroed words, aligned to a page, mapped for as long as the process lives, and touched as atomic words only.
-        let words = unsafe { core::slice::from_raw_parts(start.cast::<AtomicU64>(), WAITING + 1) };
+        let words = shared::words(WAITING + 1, "the dialogs that are over")?;
         Ok(Some(Rows { place, words, connection: None }))
     }
 

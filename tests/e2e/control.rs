@@ -26,15 +26,9 @@ fn id(object: &Value, name: &str) -> Result<String> {
     Ok(object[name].as_str().with_context(|| format!("no {name} in {object}"))?.to_owned())
 }
 
-/// trunkd may end calls through Kamailio's socket.
-fn with_rpc(stack: &Stack) -> Result<()> {
-    let section = format!("\n[kamailio]\nrpc_socket = \"{}\"\n", stack.site.rpc.display());
-    trunkd::add_section(&stack.places, &section)
-}
-
 #[test]
 fn calls_obey_what_the_api_was_told_last() {
-    stack::test_after(Options::new(), with_rpc, |stack| {
+    stack::test(Options::new(), |stack| {
         let api = Api::of(stack)?;
         let gateway = Gateway::playing(stack.dir(), "gateway", "busy")?;
         let agent = Agent::new(stack.site.sip)?;
@@ -82,7 +76,7 @@ fn calls_obey_what_the_api_was_told_last() {
 
 #[test]
 fn a_trunk_with_calls_is_deleted_by_force_alone_and_its_calls_end() {
-    stack::test_after(Options::new(), with_rpc, |stack| {
+    stack::test(Options::new(), |stack| {
         let api = Api::of(stack)?;
         let gateway = Gateway::answering(stack.dir(), "gateway")?;
         let body = json!({
@@ -169,7 +163,7 @@ fn among_ten_thousand_trunks_a_change_is_obeyed_at_once() {
 
 #[test]
 fn trunkctl_does_what_the_api_does() {
-    stack::test_after(Options::new(), with_rpc, |stack| {
+    stack::test(Options::new(), |stack| {
         let api = Api::of(stack)?;
         let gateway = Gateway::playing(stack.dir(), "gateway", "busy")?;
         let uri = format!("{{\"uri\":\"{}\"}}", gateway.uri());

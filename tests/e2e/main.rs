@@ -14,6 +14,7 @@ mod fail_modes;
 mod flood;
 mod gateway_names;
 mod gateways;
+mod hangups;
 mod images;
 mod kills;
 mod loss;

@@ -10,9 +10,8 @@ use e2e::sip::{self, Message};
 use e2e::sipp::{Plan, Sipp};
 use e2e::stack::{self, Stack};
 use e2e::toml::Trunk;
-use e2e::{rpc, wait};
+use e2e::wait;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 /// Messages that are sent in one go.
 const BATCH: u32 = 50;
@@ -53,14 +52,7 @@ impl Sender {
 /// Lets somebody fill the receive buffer while nobody reads it, until two looks in a row have seen it: stopped workers are
 /// what an overloaded processor is to the kernel.
 fn fill(stack: &Stack, mut send: impl FnMut()) -> Result<()> {
-    let list = rpc::call(&stack.site.rpc, "core.psx", &[])?;
-    let processes = list.as_array().cloned().unwrap_or_default();
-    let receivers: Vec<Pid> = processes
-        .iter()
-        .filter(|process| process["DSC"].as_str().is_some_and(|what| what.contains("udp receiver")))
-        .filter_map(|process| Some(Pid::from_raw(i32::try_from(process["PID"].as_i64()?).ok()?)))
-        .collect();
-    ensure!(!receivers.is_empty(), "no receiver in {list}");
+    let receivers = stack.processes_for("udp receiver")?;
     receivers.iter().try_for_each(|&pid| kill(pid, Signal::SIGSTOP))?;
     let noticed = wait::until("the backlog to be noticed twice", || {
         send();

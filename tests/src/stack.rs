@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -144,6 +145,19 @@ impl Stack {
         Ok(ids)
     }
 
+    /// The ids of those of Kamailio's processes that say that they do this.
+    ///
+    /// # Errors
+    /// Kamailio does not answer, or has no such process.
+    pub fn processes_for(&self, what: &str) -> Result<Vec<Pid>> {
+        let list = rpc::call(&self.site.rpc, "core.psx", &[])?;
+        let does = |process: &&Value| process["DSC"].as_str().is_some_and(|text| text.contains(what));
+        let id = |process: &Value| Some(Pid::from_raw(i32::try_from(process["PID"].as_i64()?).ok()?));
+        let ids: Vec<Pid> = list.as_array().into_iter().flatten().filter(does).filter_map(id).collect();
+        anyhow::ensure!(!ids.is_empty(), "no {what} in {list}");
+        Ok(ids)
+    }
+
     /// Everything that Kamailio and trunkd have logged, over all their starts.
     ///
     /// # Errors
@@ -171,12 +185,16 @@ impl Stack {
 /// # Panics
 /// The test failed.
 pub fn test(options: Result<Options>, body: impl FnOnce(&mut Stack) -> Result<()>) {
-    let asks = |stack: &Stack| {
-        let socket = kamailio::rpc_socket(&stack.places);
-        let section = format!("\n[kamailio]\nrpc_socket = \"{}\"\n", socket.display());
-        trunkd::add_section(&stack.places, &section)
-    };
-    test_after(options, asks, body);
+    test_after(options, with_rpc, body);
+}
+
+/// Lets trunkd ask Kamailio, and end calls.
+///
+/// # Errors
+/// Its file cannot be written.
+pub fn with_rpc(stack: &Stack) -> Result<()> {
+    let section = format!("\n[kamailio]\nrpc_socket = \"{}\"\n", stack.site.rpc.display());
+    trunkd::add_section(&stack.places, &section)
 }
 
 /// As [`test`], with something to be done before anything is started.
