@@ -23,6 +23,7 @@ mod window;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,7 +43,7 @@ pub(crate) use sweep::{uid_from_words as uid_bytes, uid_to_words as uid_words};
 use crate::crash;
 use crate::error::OpenError;
 use crate::hash::Keys;
-use crate::map::{BOTH_WRITE_MODE, Map, wall_ms};
+use crate::map::{BOTH_WRITE_MODE, Map, Part, wall_ms};
 use crate::sync::{AtomicU64, Ordering};
 use layout::*;
 use slots::Slots;
@@ -63,7 +64,9 @@ pub enum Scope {
 /// The mapped file.
 #[derive(Debug)]
 pub struct Live {
-    map: Map,
+    map: Arc<Map>,
+    tags: Part,
+    bodies: Part,
     /// Its inode.
     file: u64,
     capacity: Capacity,
@@ -134,7 +137,7 @@ impl Live {
     /// For the daemon: the file as it is. [`OpenError::Missing`] until Kamailio has started once.
     pub fn attach(dir: &Path) -> Result<Live, OpenError> {
         let path = dir.join(FILE);
-        let map = Map::open_shared(&path).map_err(|error| OpenError::io(&path, error))?;
+        let map = Arc::new(Map::open_shared(&path).map_err(|error| OpenError::io(&path, error))?);
         if map.acquire(L_MAGIC) != MAGIC {
             return Err(OpenError::Foreign { path, what: "live" });
         }
@@ -153,8 +156,12 @@ impl Live {
         if capacity.words() != words.len() {
             return Err(OpenError::Damaged { path, fault: "its length is not the one its header asks for" });
         }
-        let file = map.inode().unwrap_or(0);
-        Ok(Live { map, file, capacity, offsets: capacity.offsets() })
+        let (file, offsets) = (map.inode().unwrap_or(0), capacity.offsets());
+        let part = |from, end: usize| Part::of(&map, from, end - from);
+        match (part(offsets.tags, offsets.bodies), part(offsets.bodies, offsets.end)) {
+            (Some(tags), Some(bodies)) => Ok(Live { map, tags, bodies, file, capacity, offsets }),
+            _ => Err(OpenError::Damaged { path, fault: "its slots lie outside of it" }),
+        }
     }
 
     /// Whether the name still stands for this file, or Kamailio has made another.
@@ -205,10 +212,7 @@ impl Live {
 
     #[inline]
     pub(crate) fn slots(&self) -> Slots<'_> {
-        let words = self.map.shared_words();
-        let Offsets { tags, bodies, end, .. } = self.offsets;
-        let (tags, bodies) = words[tags..end].split_at(bodies - tags);
-        Slots::new(tags, bodies)
+        Slots::new(self.tags.shared(), self.bodies.shared())
     }
 
     /// Slots in use over all trunks: the start-up parameter bounds it.

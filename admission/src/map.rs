@@ -5,6 +5,7 @@
 //! wrong data at worst, never undefined behaviour. A mapping is never resized and its file never truncated by us: pages
 //! that vanished would be a SIGBUS in a worker, and one dead worker is a dead proxy.
 
+mod part;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod words;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::ptr::{self, NonNull};
 
 use crate::sync::AtomicU64;
+pub(crate) use part::Part;
 pub(crate) use words::Words;
 
 /// Mode of the files that one side writes: its owner writes, the group reads.
@@ -257,7 +259,7 @@ pub(crate) fn prefetch_to_write(word: Option<&AtomicU64>) {
 /// Which of eight words have this upper half, and which a lowest byte of 0: one bit each, found without a branch.
 #[cfg(all(target_arch = "x86_64", not(loom)))]
 #[inline(always)]
-pub(crate) fn marks(words: [u64; 8], upper: u32) -> (u32, u32) {
+pub(crate) fn marks(words: &[AtomicU64; 8], upper: u32) -> (u32, u32) {
     // SAFETY: every processor of this architecture has SSE2.
     unsafe { marks_of_four(words, upper) }
 }
@@ -266,21 +268,33 @@ pub(crate) fn marks(words: [u64; 8], upper: u32) -> (u32, u32) {
 #[cfg(all(target_arch = "x86_64", not(loom)))]
 #[target_feature(enable = "sse2")]
 #[inline]
-fn marks_of_four(words: [u64; 8], upper: u32) -> (u32, u32) {
-    use core::arch::x86_64::*;
-    let pair = |first: usize| {
-        let (low, high) = (words[first].cast_signed(), words[first + 1].cast_signed());
-        _mm_castsi128_ps(_mm_set_epi64x(high, low))
-    };
+fn marks_of_four(words: &[AtomicU64; 8], upper: u32) -> (u32, u32) {
+    use core::arch::{asm, x86_64::*};
+    macro_rules! pair {
+        ($first:literal) => {{
+            let both: __m128;
+            // SAFETY: loads two of the eight words, each in one piece, into a register.
+            unsafe {
+                asm!(
+                    "movq {0}, [{1} + 8 * {2}]",
+                    "movhps {0}, [{1} + 8 * {2} + 8]",
+                    out(xmm_reg) both,
+                    in(reg) words.as_ptr(),
+                    const $first,
+                    options(nostack, preserves_flags),
+                );
+            }
+            both
+        }};
+    }
     let (wanted, byte) = (_mm_set1_epi32(upper.cast_signed()), _mm_set1_epi32(0xff));
-    let four = |first: usize| {
-        let (a, b) = (pair(first), pair(first + 2));
+    let four = |a: __m128, b: __m128| {
         let uppers = _mm_castps_si128(_mm_shuffle_ps::<0b11_01_11_01>(a, b));
         let lowers = _mm_castps_si128(_mm_shuffle_ps::<0b10_00_10_00>(a, b));
         let empty = _mm_cmpeq_epi32(_mm_and_si128(lowers, byte), _mm_setzero_si128());
         (_mm_cmpeq_epi32(uppers, wanted), empty)
     };
-    let ((alike, empty), (alike_too, empty_too)) = (four(0), four(4));
+    let ((alike, empty), (alike_too, empty_too)) = (four(pair!(0), pair!(2)), four(pair!(4), pair!(6)));
     let bytes = _mm_packs_epi16(_mm_packs_epi32(alike, alike_too), _mm_packs_epi32(empty, empty_too));
     let bits = _mm_movemask_epi8(bytes).cast_unsigned();
     (bits & 0xff, bits >> 8)

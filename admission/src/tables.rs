@@ -112,14 +112,17 @@ impl Tables {
 
     #[inline]
     fn first<T>(&self, question: impl Fn(&Image) -> Found<T>) -> Option<(T, bool)> {
-        for (image, in_overlay) in self.images() {
-            match question(image) {
-                Found::Here(answer) => return Some((answer, in_overlay)),
+        if let Some(overlay) = &self.overlay {
+            match question(overlay) {
+                Found::Here(answer) => return Some((answer, true)),
                 Found::Deleted => return None,
                 Found::Nothing => {}
             }
         }
-        None
+        match question(&self.base) {
+            Found::Here(answer) => Some((answer, false)),
+            Found::Deleted | Found::Nothing => None,
+        }
     }
 
     /// The image whose settings count.
@@ -136,8 +139,10 @@ impl Tables {
     /// is there.
     #[inline]
     pub(crate) fn ask(&self, host: &Host) {
-        self.images()
-            .for_each(|(image, in_overlay)| image.ask(host, if in_overlay { 1 } else { BLOCK_LINES }));
+        if let Some(overlay) = &self.overlay {
+            overlay.ask::<1>(host);
+        }
+        self.base.ask::<BLOCK_LINES>(host);
     }
 
     /// The trunk whose domain is this host.

@@ -38,9 +38,9 @@ impl Image {
 
     /// Asks for so many lines of the block that a host leads to.
     #[inline]
-    pub(crate) fn ask(&self, host: &Host, lines: usize) {
-        let (trunks, at) = (self.section(Section::Trunks), self.block_of(host) * BLOCK_WORDS);
-        (0..lines).for_each(|line| trunks.prefetch(at + line * LINE_WORDS));
+    pub(crate) fn ask<const LINES: usize>(&self, host: &Host) {
+        let block = self.section(Section::Trunks).range(self.block_of(host) * BLOCK_WORDS, BLOCK_WORDS);
+        (0..LINES).for_each(|line| block.prefetch(line * LINE_WORDS));
     }
 
     /// Where the trunk is whose domain is this host.

@@ -3,6 +3,7 @@
 //! Must never write, and never panic on any content.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::host::Host;
 use super::layout::*;
@@ -11,7 +12,7 @@ use super::records::{concurrent_of, rate_of};
 use super::text::{Stored, Text};
 use crate::error::OpenError;
 use crate::hash::{CheckSum, Keys};
-use crate::map::{Map, PAGE_WORDS, Words};
+use crate::map::{Map, PAGE_WORDS, Part, Words};
 use crate::model::Region;
 use crate::rate::Rate;
 
@@ -34,9 +35,9 @@ const RELEASED_WORDS: usize = 64 * PAGE_WORDS;
 /// An image mapped for reading.
 #[derive(Debug)]
 pub struct Image {
-    map: Map,
+    map: Arc<Map>,
     pub(crate) keys: Keys,
-    sections: [(usize, usize); SECTIONS],
+    sections: [Part; SECTIONS],
     /// Places of blocks that a host leads to.
     places: usize,
     node_rate: Option<Rate>,
@@ -50,7 +51,7 @@ pub struct Image {
 impl Image {
     /// Maps and checks the image at `path`.
     pub fn open(path: &Path, check: Check) -> Result<Image, OpenError> {
-        let map = Map::open_read_only(path).map_err(|error| OpenError::io(path, error))?;
+        let map = Arc::new(Map::open_read_only(path).map_err(|error| OpenError::io(path, error))?);
         let words = map.words();
         let damaged = |fault| OpenError::Damaged { path: path.to_owned(), fault };
         if words.at(H_MAGIC) != MAGIC {
@@ -71,15 +72,14 @@ impl Image {
         if whole && CheckSum::of(words.range(HEADER_WORDS, words.len()).iter()) != words.at(H_BODY_SUM) {
             return Err(damaged("the sum of its body does not agree"));
         }
-        let mut sections = [(0, 0); SECTIONS];
-        for (index, section) in sections.iter_mut().enumerate() {
+        let section = |index| {
             let word = words.at(H_SECTIONS + index);
-            let (from, count) = (high(word) as usize, low(word) as usize);
-            if from < HEADER_WORDS || from + count > words.len() {
-                return Err(damaged("a section lies outside of it"));
-            }
-            *section = (from, count);
-        }
+            Part::of(&map, high(word) as usize, low(word) as usize).filter(|_| high(word) as usize >= HEADER_WORDS)
+        };
+        let sections = Vec::from_iter((0..SECTIONS).map_while(section));
+        let Ok(sections) = <[Part; SECTIONS]>::try_from(sections) else {
+            return Err(damaged("a section lies outside of it"));
+        };
         let keys = Keys(words.at(H_KEY_0), words.at(H_KEY_1));
         let limits = words.at(H_NODE_LIMITS);
         let node_rate = rate_of(words.at(H_NODE_INTERVAL), limits);
@@ -101,8 +101,7 @@ impl Image {
 
     #[inline]
     pub(super) fn section(&self, section: Section) -> Words<'_> {
-        let (from, count) = self.sections[section as usize];
-        self.map.words().part(from, count)
+        self.sections[section as usize].words()
     }
 
     /// The block that a host leads to, whoever's it is.

@@ -4,32 +4,29 @@
 
 #[cfg(any(test, not(target_arch = "x86_64"), loom))]
 use super::tag::Tag;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::AtomicU64;
+#[cfg(any(test, not(target_arch = "x86_64"), loom))]
+use crate::sync::Ordering;
 
 /// Tags in a window: one cache line.
 pub(crate) const WINDOW: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// Which tags have the fingerprint, and which are free: one bit each. Sequentially consistent loads, as
 /// [`crate::sync::twin_fence`] wants them.
-#[inline]
-pub(super) fn sight(tags: &[AtomicU64; WINDOW], fingerprint: u32) -> (u32, u32) {
-    // Copied first: what is atomic cannot be compared several at a time.
-    marks(core::array::from_fn(|bit| tags[bit].load(Ordering::SeqCst)), fingerprint)
-}
-
 #[cfg(all(target_arch = "x86_64", not(loom)))]
 #[inline(always)]
-fn marks(tags: [u64; WINDOW], fingerprint: u32) -> (u32, u32) {
+pub(super) fn sight(tags: &[AtomicU64; WINDOW], fingerprint: u32) -> (u32, u32) {
     // A tag's lowest byte is its state, and a free one's is 0.
     crate::map::marks(tags, fingerprint)
 }
 
 #[cfg(any(not(target_arch = "x86_64"), loom))]
-use one_by_one as marks;
+pub(super) use one_by_one as sight;
 
 /// What `marks` finds, without registers of several words: for other processors and loom, and to compare with.
 #[cfg(any(test, not(target_arch = "x86_64"), loom))]
-fn one_by_one(tags: [u64; WINDOW], fingerprint: u32) -> (u32, u32) {
+pub(super) fn one_by_one(tags: &[AtomicU64; WINDOW], fingerprint: u32) -> (u32, u32) {
+    let tags: [u64; WINDOW] = core::array::from_fn(|bit| tags[bit].load(Ordering::SeqCst));
     let mask = |test: &dyn Fn(Tag) -> bool| {
         tags.iter().rev().fold(0, |mask, &tag| mask << 1 | u32::from(test(Tag(tag))))
     };
@@ -81,9 +78,9 @@ mod tests {
             let tags = picks.map(|(pick, other, state, is_free)| {
                 let print = [fingerprint, fingerprint ^ 1, fingerprint ^ 1 << 31, other][pick];
                 let state = if is_free { 0 } else { u64::from(state) };
-                u64::from(print) << 32 | u64::from(other) << 8 & 0xffff_ff00 | state
+                AtomicU64::new(u64::from(print) << 32 | u64::from(other) << 8 & 0xffff_ff00 | state)
             });
-            prop_assert_eq!(marks(tags, fingerprint), one_by_one(tags, fingerprint));
+            prop_assert_eq!(sight(&tags, fingerprint), one_by_one(&tags, fingerprint));
         }
     }
 }
