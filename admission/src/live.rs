@@ -182,8 +182,6 @@ impl Live {
             line.calls().reset();
             crash::point("epoch.reset");
         }
-        self.slots_used().reset();
-        crash::point("epoch.slots");
         let slots = self.slots();
         for (slot, state) in slots.in_use() {
             if matches!(state, SlotState::Taking | SlotState::Lost) {
@@ -213,11 +211,6 @@ impl Live {
     #[inline]
     pub(crate) fn slots(&self) -> Slots<'_> {
         Slots::new(self.tags.shared(), self.bodies.shared())
-    }
-
-    /// Slots in use over all trunks: the start-up parameter bounds it.
-    pub(crate) fn slots_used(&self) -> CountWord<'_> {
-        CountWord(self.word(L_SLOTS_USED))
     }
 
     pub(crate) fn capacity(&self) -> Capacity {

@@ -18,9 +18,11 @@ struct Level<'a> {
     name: LevelName,
     line: Line<'a>,
     rate: Option<Rate>,
+    /// As it is configured, for whoever is told.
     concurrent: Option<u32>,
     cps: Reason,
-    calls: Reason,
+    /// How many calls there may be, and why not more.
+    most: (Option<u32>, Reason),
 }
 
 /// Spends: CPS, then concurrency, of trunk, account and node, then a slot. All or nothing.
@@ -65,7 +67,7 @@ pub(crate) fn admit(
         Claim::Full => return refused(Reason::SlotsExhausted),
         other => return known(live, other),
     };
-    if let Err(refusal) = take_all(live, &levels, &seen, now) {
+    if let Err(refusal) = take_all(&levels, &seen, now) {
         slots.abandon(slot);
         return Verdict::Refused(refusal);
     }
@@ -144,15 +146,20 @@ fn find_levels<'a>(
         rate: trunk.rate(),
         concurrent: trunk.concurrent(),
         cps: Reason::CpsExceeded,
-        calls: Reason::ConcurrencyExceeded,
+        most: (trunk.concurrent(), Reason::ConcurrencyExceeded),
     });
+    // Every call of the node has a slot: its count is that of the slots in use too, and the smaller limit of the two is in force.
+    let (concurrent, slots) = (tables.node_concurrent(), live.capacity().slots);
     *node = Some(Level {
         name: LevelName::Node,
         line: live.line(Scope::Node)?,
         rate: tables.node_rate(),
-        concurrent: tables.node_concurrent(),
+        concurrent,
         cps: Reason::NodeOverloaded,
-        calls: Reason::NodeOverloaded,
+        most: match concurrent {
+            Some(limit) if limit <= slots => (Some(limit), Reason::NodeOverloaded),
+            _ => (Some(slots), Reason::SlotsExhausted),
+        },
     });
     if let Some(index) = trunk.account() {
         let (view, _) = identity.account?;
@@ -162,7 +169,7 @@ fn find_levels<'a>(
             rate: view.rate(),
             concurrent: view.concurrent(),
             cps: Reason::AccountCpsExceeded,
-            calls: Reason::AccountConcurrencyExceeded,
+            most: (view.concurrent(), Reason::AccountConcurrencyExceeded),
         });
     }
     Some(())
@@ -196,39 +203,39 @@ fn peek_counts(live: &Live, levels: &Levels<'_>, trace: &impl Trace) -> Result<(
     for level in levels.iter().flatten() {
         let count = level.line.calls();
         trace.step(|| Step::Calls { level: level.name, limit: level.concurrent, count: count.get() });
-        count.peek(level.concurrent).map_err(|count| over_calls(level.calls, level.concurrent, count))?;
+        if level.name == LevelName::Node {
+            trace.step(|| Step::Slots { limit: live.capacity().slots, count: count.get() });
+        }
+        count.peek(level.most.0).map_err(|count| over_calls(level, count))?;
     }
-    let slots = Some(live.capacity().slots);
-    trace.step(|| Step::Slots { limit: live.capacity().slots, count: live.slots_used().get() });
-    live.slots_used().peek(slots).map_err(|count| over_calls(Reason::SlotsExhausted, slots, count))
+    Ok(())
 }
 
-fn over_calls(reason: Reason, limit: Option<u32>, count: u32) -> Refusal {
+fn over_calls(level: &Level<'_>, count: u32) -> Refusal {
+    let (limit, reason) = level.most;
     Refusal { limit: limit.unwrap_or(u32::MAX), count, ..reason.into() }
 }
 
 /// Counts the call at every level, then takes a token at every level; gives all of it back if one refuses.
 #[inline]
-fn take_all(live: &Live, levels: &Levels<'_>, seen: &Tokens, now: Now) -> Result<(), Refusal> {
+fn take_all(levels: &Levels<'_>, seen: &Tokens, now: Now) -> Result<(), Refusal> {
     let mut spent = Spent::default();
-    let taken = spend(live, levels, seen, now, &mut spent);
+    let taken = spend(levels, seen, now, &mut spent);
     if taken.is_err() {
-        give_all_back(live, levels, &spent);
+        give_all_back(levels, &spent);
     }
     taken
 }
 
-/// What a call that is being judged has taken so far, by level; and of the slots' own count.
+/// What a call that is being judged has taken so far, by level.
 #[derive(Default)]
 struct Spent {
     counted: [bool; 3],
-    slots: bool,
     tokens: Tokens,
 }
 
 #[inline]
 fn spend(
-    live: &Live,
     levels: &Levels<'_>,
     seen: &Tokens,
     now: Now,
@@ -236,16 +243,10 @@ fn spend(
 ) -> Result<(), Refusal> {
     for (level, counted) in levels.iter().zip(&mut spent.counted) {
         let Some(level) = level else { continue };
-        let taken = level.line.calls().take(level.concurrent);
-        taken.map_err(|count| over_calls(level.calls, level.concurrent, count))?;
+        level.line.calls().take(level.most.0).map_err(|count| over_calls(level, count))?;
         *counted = true;
         crash::point("admit.counted");
     }
-    let slots = live.capacity().slots;
-    let taken = live.slots_used().take(Some(slots));
-    taken.map_err(|count| over_calls(Reason::SlotsExhausted, Some(slots), count))?;
-    spent.slots = true;
-    crash::point("admit.counted");
     for ((level, &seen), token) in levels.iter().zip(seen).zip(&mut spent.tokens) {
         let (Some(level), Some((rate, seen))) = (level, seen) else { continue };
         let taken = level.line.rate().take_seen(seen, rate, now.mono_ns);
@@ -256,15 +257,11 @@ fn spend(
 }
 
 #[cold]
-fn give_all_back(live: &Live, levels: &Levels<'_>, spent: &Spent) {
+fn give_all_back(levels: &Levels<'_>, spent: &Spent) {
     for (level, _) in levels.iter().zip(spent.counted).filter(|(_, counted)| *counted) {
         let Some(level) = level else { continue };
         level.line.calls().give();
         level.line.count_undone();
-        crash::point("admit.uncounted");
-    }
-    if spent.slots {
-        live.slots_used().give();
         crash::point("admit.uncounted");
     }
     for (level, token) in levels.iter().zip(spent.tokens) {

@@ -18,10 +18,8 @@ use crate::sync::{Ordering, Site, fence_at};
 /// A count: what it counts calls of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Count {
-    /// The whole node.
+    /// The whole node: the slots in use.
     Node,
-    /// Slots in use.
-    Slots,
     /// The account with this `live` index.
     Account(u32),
     /// The trunk with this `live` index.
@@ -67,7 +65,7 @@ pub(crate) struct Audit<'a, F> {
 /// The counts that a call of these owners is in.
 fn counts_of(owners: u64) -> impl Iterator<Item = Count> {
     let account = Some(owners as u32).filter(|&live| live != u32::MAX).map(Count::Account);
-    [Some(Count::Trunk((owners >> 32) as u32)), account, Some(Count::Node), Some(Count::Slots)]
+    [Some(Count::Trunk((owners >> 32) as u32)), account, Some(Count::Node)]
         .into_iter()
         .flatten()
 }

@@ -239,8 +239,6 @@ impl Live {
             line.count_undone();
             crash::point("adopt.counted");
         }
-        let _ = self.slots_used().take(None);
-        crash::point("adopt.counted");
         if kept && self.clock_of(slot).at(now) < latest(call) {
             // The machine was started anew, and its monotonic clock with it.
             self.set(slot, B_CLOCK, goes_on(call, now).word());

@@ -6,7 +6,7 @@ use crate::reason::Reason;
 
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"TRNKLIV1");
 pub(super) const LAYOUT: u64 =
-    5 << 32 | (LINE * 31 + BODY_WORDS * 37 + PROCESS_WORDS * 41 + HEADER_WORDS) as u64;
+    6 << 32 | (LINE * 31 + BODY_WORDS * 37 + PROCESS_WORDS * 41 + HEADER_WORDS) as u64;
 /// Words in a cache line.
 pub(super) const LINE: usize = 8;
 pub(super) const HEADER_WORDS: usize = 512;
@@ -26,8 +26,6 @@ pub(super) const L_EPOCH_START_MS: usize = 18;
 /// The epoch whose restored dialogs have all been adopted.
 pub(super) const L_RESTORED_EPOCH: usize = 19;
 pub(super) const L_NODE: usize = 64;
-/// Slots in use, over all trunks.
-pub(super) const L_SLOTS_USED: usize = 72;
 /// Calls from anywhere that had proved nothing.
 pub(super) const L_STRANGERS: usize = 80;
 /// How full the fullest receive buffer was: percent in the low 16 bits, above them until when that counts, in milliseconds of

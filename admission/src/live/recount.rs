@@ -1,4 +1,4 @@
-//! Setting the counts right on demand: of every trunk, every account, the node, and the slots in use.
+//! Setting the counts right on demand: of every trunk, every account and the node, which is that of the slots in use.
 //!
 //! Safe to kill at any instant, and to run as often as one likes: what is not corrected is found again, and what is
 //! correct is left alone. Must be run by the daemon that takes slots back, and not while it does.
@@ -45,7 +45,7 @@ impl Live {
         let accounts = (0..self.capacity.accounts).map(Count::Account);
         let trunks = (0..self.capacity.trunks).map(Count::Trunk);
         let mut compared = 0;
-        for count in [Count::Node, Count::Slots].into_iter().chain(accounts).chain(trunks) {
+        for count in std::iter::once(Count::Node).chain(accounts).chain(trunks) {
             if audit.has(count) || self.count_of(count).is_some_and(|word| word.get() > 0) {
                 audit.open(count);
                 compared += 1;
@@ -78,7 +78,6 @@ impl Live {
         let line = |scope| self.line(scope).map(|line| line.calls());
         match count {
             Count::Node => line(Scope::Node),
-            Count::Slots => Some(self.slots_used()),
             Count::Account(live) => line(Scope::Account(live)),
             Count::Trunk(live) => line(Scope::Trunk(live)),
         }
@@ -114,7 +113,7 @@ mod tests {
         // A call of trunk 1 and no account, of whose counts one was given back too often.
         let Claim::Claimed(slot) = live.slots().claim(CallKey([1, 2])) else { panic!() };
         live.fill_with(slot, 1, None, [9; 16], [1, 0, 0], CallClock::default());
-        for count in [Count::Trunk(1), Count::Node, Count::Slots] {
+        for count in [Count::Trunk(1), Count::Node] {
             word(count).take(None).unwrap();
         }
         live.slots().open(slot, CallKey([1, 2]));
@@ -141,9 +140,9 @@ mod tests {
         live.slots().open(slot, CallKey([1, 2]));
         let mut recount = live.recount(5);
         recount.corrected.sort();
-        assert_eq!(recount.corrected, [Count::Node, Count::Slots, Count::Trunk(1)].map(|count| (count, -1)));
+        assert_eq!(recount.corrected, [Count::Node, Count::Trunk(1)].map(|count| (count, -1)));
         assert!(live.slots().advance(slot, &[SlotState::Ringing], SlotState::Free));
-        assert_eq!(live.recount(5).drift(), 3);
+        assert_eq!(live.recount(5).drift(), 2);
 
         let Claim::Claimed(slot) = live.slots().claim(CallKey([1, 2])) else { panic!() };
         assert!(live.give_up(slot));

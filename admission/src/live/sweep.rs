@@ -11,7 +11,7 @@ use crate::crash;
 use crate::sync::Ordering;
 
 /// How far a reclaim is whose call shall be taken out of no count: beyond the last step.
-pub(super) const UNCOUNTED: u64 = 5 << 1;
+pub(super) const UNCOUNTED: u64 = 4 << 1;
 
 /// A slot in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,11 +182,11 @@ impl Live {
     }
 
     /// The counts that a slot's call is in.
-    fn counts_of(&self, slot: SlotRef) -> [Option<CountWord<'_>>; 4] {
+    fn counts_of(&self, slot: SlotRef) -> [Option<CountWord<'_>>; 3] {
         let owners = self.slots().body(slot.index, B_OWNERS).map_or(0, |word| word.load(Ordering::Relaxed));
         let of = |scope| self.line(scope).map(|line| line.calls());
         let (trunk, account) = (Scope::Trunk((owners >> 32) as u32), Scope::Account(owners as u32));
-        [of(trunk), of(account), of(Scope::Node), Some(self.slots_used())]
+        [of(trunk), of(account), of(Scope::Node)]
     }
 
     /// Takes a slot's call out of the counts that it is in: those of its epoch, if that is the present one.

@@ -129,7 +129,7 @@ fn nothing_stays(scene: &Scene, live: &Live) {
     assert_eq!(live.counters().underflows, 0, "{}: a count was given back twice", scene.name);
 }
 
-/// The count of slots in use is back at zero too: a trunk without limits gets every one of them, and not one more.
+/// The count of the node is that of the slots in use, and back at zero: a trunk without limits gets every one of them, and not one more.
 fn all_slots_are_free(scene: &Scene, publisher: &mut Publisher, mut instance: Instance) {
     let free = trunk(scene.trunks, None, Limits::default());
     publisher.publish(&table(2, Limits::default(), vec![], vec![free]), None).unwrap();
