@@ -121,7 +121,7 @@ pub struct Instance {
     random: u64,
     /// What [`Instance::identify`] found for the call among the slots, for [`Instance::admit`].
     ahead: Ahead,
-    /// The call that this process judged last, if it was admitted and not routed yet: it has tried no gateway.
+    /// The call of the message in hand, if it was admitted and not routed yet: it has tried no gateway.
     unrouted: Option<SlotRef>,
 }
 
@@ -378,7 +378,13 @@ impl Instance {
         })
     }
 
-    /// The call's next gateway, never one it has tried; `None` when none is left.
+    /// What comes now is about another message: a call that was admitted a moment ago may be routed by another process meanwhile.
+    pub fn message_is_over(&mut self) {
+        self.unrouted = None;
+    }
+
+    /// The call's next gateway, never one it has tried; `None` when none is left. A call of another message than the one in hand: see
+    /// [`Instance::message_is_over`].
     #[inline]
     pub fn route(&mut self, identity: &Identity, slot: SlotRef) -> Option<Target> {
         let random = next_random(&mut self.random);

@@ -104,7 +104,18 @@ impl Table {
 
     /// Judges a call: `true` when this caller admitted it.
     fn admit(&self, key: CallKey) -> bool {
-        match self.slots().claim(key) {
+        self.finish(self.slots().claim(key), key)
+    }
+
+    /// The same as a decision does it: its look for a place is old when it claims it.
+    fn admit_ahead(&self, key: CallKey) -> bool {
+        let slots = self.slots();
+        let place = slots.look_ahead(key);
+        self.finish(place.map_or_else(|| slots.claim(key), |place| slots.claim_at(key, place)), key)
+    }
+
+    fn finish(&self, claim: Claim, key: CallKey) -> bool {
+        match claim {
             Claim::Claimed(slot) => {
                 self.slots().write_key(slot, key);
                 self.slots().open(slot, key);
@@ -119,32 +130,51 @@ const KEY: CallKey = CallKey([1, 2 << 32]);
 /// Another call with the same fingerprint.
 const TWIN_PRINT: CallKey = CallKey([3, 2 << 32]);
 
+/// How a call is judged.
+type Admit = fn(&Table, CallKey) -> bool;
+
 /// Two copies of one INVITE: never two slots.
 fn twins() {
-    loom::model(|| {
+    twins_by(Table::admit);
+}
+
+fn twins_ahead() {
+    twins_by(Table::admit_ahead);
+}
+
+fn twins_by(admit: Admit) {
+    loom::model(move || {
         let table = Arc::new(Table::new(WINDOW));
         let other = {
             let table = Arc::clone(&table);
-            thread::spawn(move || table.admit(KEY))
+            thread::spawn(move || admit(&table, KEY))
         };
-        let here = table.admit(KEY);
+        let here = admit(&table, KEY);
         assert!(!(here & other.join().unwrap()), "one call was admitted twice");
     });
 }
 
 /// The same, when another call's end lets the second copy into an earlier place than the first.
 fn twins_apart() {
-    loom::model(|| {
+    twins_apart_by(Table::admit);
+}
+
+fn twins_apart_ahead() {
+    twins_apart_by(Table::admit_ahead);
+}
+
+fn twins_apart_by(admit: Admit) {
+    loom::model(move || {
         let table = Arc::new(Table::new(WINDOW));
         let Claim::Claimed(before) = table.slots().claim(CallKey([9, 9 << 32])) else { panic!() };
         let other = {
             let table = Arc::clone(&table);
             thread::spawn(move || {
                 table.slots().abandon(before);
-                table.admit(KEY)
+                admit(&table, KEY)
             })
         };
-        let here = table.admit(KEY);
+        let here = admit(&table, KEY);
         assert!(!(here & other.join().unwrap()), "one call was admitted twice");
     });
 }
@@ -264,12 +294,14 @@ fn ring() {
     });
 }
 
-const MODELS: [(&str, fn()); 13] = [
+const MODELS: [(&str, fn()); 15] = [
     ("generation switch", generation_switch),
     ("rate word", rate_word),
     ("count word", count_word),
     ("twins", twins),
     ("twins apart", twins_apart),
+    ("twins that looked ahead", twins_ahead),
+    ("twins apart that looked ahead", twins_apart_ahead),
     ("last slot", last_slot),
     ("one ending", one_ending),
     ("reuse", reuse),
@@ -290,13 +322,14 @@ fn every_protocol_holds_in_every_interleaving() {
 }
 
 /// Which model must notice which weakening.
-const MUTATIONS: [(Site, fn()); 16] = [
+const MUTATIONS: [(Site, fn()); 17] = [
     (Site::PairStore, generation_switch),
     (Site::PairLoad, generation_switch),
     (Site::RateSwap, rate_word),
     (Site::CountSwap, count_word),
     (Site::TagClaim, last_slot),
     (Site::TwinFence, twins_apart),
+    (Site::TwinFence, twins_apart_ahead),
     (Site::TwinFence, reuse),
     (Site::TagStore, twins),
     (Site::TagLoad, twins),

@@ -232,6 +232,7 @@ pub(crate) fn script_done(msg: *mut sys::sip_msg) -> Plain {
     // SAFETY: Kamailio hands over the message whose route has just ended.
     let Some(msg) = (unsafe { SipMsg::new(msg) }) else { return Plain(1) };
     process::with(|process| {
+        process.instance.message_is_over();
         let judgement = &process.judgement;
         let loose = judgement.key == msg.key() && !judgement.bound && !judgement.again;
         let Some(slot) = judgement.slot.filter(|_| loose) else { return };

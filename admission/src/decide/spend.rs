@@ -28,7 +28,7 @@ struct Level<'a> {
 /// Spends: CPS, then concurrency, of trunk, account and node, then a slot. All or nothing.
 ///
 /// `place` is what a look ahead found for the call, if it found nothing of the call itself. That may be old by now: whoever finds the place
-/// taken, and whoever is refused, looks again.
+/// taken, and whoever is refused by a rate, looks again.
 #[inline]
 #[expect(clippy::too_many_arguments, reason = "in registers: a structure would be written and read back")]
 pub(crate) fn admit(
@@ -235,12 +235,7 @@ struct Spent {
 }
 
 #[inline]
-fn spend(
-    levels: &Levels<'_>,
-    seen: &Tokens,
-    now: Now,
-    spent: &mut Spent,
-) -> Result<(), Refusal> {
+fn spend(levels: &Levels<'_>, seen: &Tokens, now: Now, spent: &mut Spent) -> Result<(), Refusal> {
     for (level, counted) in levels.iter().zip(&mut spent.counted) {
         let Some(level) = level else { continue };
         level.line.calls().take(level.most.0).map_err(|count| over_calls(level, count))?;

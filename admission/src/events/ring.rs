@@ -92,7 +92,7 @@ impl<'a> Ring<'a> {
         &self.cells[at..at + CELL_WORDS]
     }
 
-    /// Producer: asks for the first half of the cell that comes next, which holds most records.
+    /// Producer: asks for the beginning of the cell that comes next, which holds most records.
     #[inline]
     pub(crate) fn prefetch(self) {
         let cell = self.cell(self.head.load(Ordering::Relaxed));

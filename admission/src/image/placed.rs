@@ -25,7 +25,8 @@ pub(super) fn place_of(pilots: Words<'_>, places: usize, hash: u64) -> usize {
 
 #[inline]
 fn bucket_of(hash: u64, buckets: usize) -> usize {
-    (((hash & 0xffff_ffff) * buckets as u64) >> 32) as usize
+    // However many buckets a file claims.
+    ((u128::from(hash << 32) * buckets as u128) >> 64) as usize
 }
 
 /// How far up in its word a bucket's pilot stands.
@@ -133,6 +134,14 @@ mod tests {
         let placed = place(&[]).unwrap();
         assert_eq!((placed.places, placed.pilots.len()), (0, 0));
         assert_eq!(found(&placed, u64::MAX), 0);
+    }
+
+    #[test]
+    fn no_bucket_lies_beyond_the_last_one_however_many_a_file_claims() {
+        for buckets in [1, 4, 1 << 31, (1 << 32) - 4, 1 << 34, usize::MAX] {
+            assert!(bucket_of(u64::MAX, buckets) < buckets && bucket_of(0xffff_ffff, buckets) < buckets);
+            assert_eq!(bucket_of(!0xffff_ffff, buckets), 0);
+        }
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl Image {
         }
         let section = |index| {
             let word = words.at(H_SECTIONS + index);
-            Part::of(&map, high(word) as usize, low(word) as usize).filter(|_| high(word) as usize >= HEADER_WORDS)
+            Part::of(&map, high(word) as usize, low(word) as usize)
+                .filter(|_| high(word) as usize >= HEADER_WORDS)
         };
         let sections = Vec::from_iter((0..SECTIONS).map_while(section));
         let Ok(sections) = <[Part; SECTIONS]>::try_from(sections) else {

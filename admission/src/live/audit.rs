@@ -65,9 +65,7 @@ pub(crate) struct Audit<'a, F> {
 /// The counts that a call of these owners is in.
 fn counts_of(owners: u64) -> impl Iterator<Item = Count> {
     let account = Some(owners as u32).filter(|&live| live != u32::MAX).map(Count::Account);
-    [Some(Count::Trunk((owners >> 32) as u32)), account, Some(Count::Node)]
-        .into_iter()
-        .flatten()
+    [Some(Count::Trunk((owners >> 32) as u32)), account, Some(Count::Node)].into_iter().flatten()
 }
 
 impl<'a, F: Fn(Count) -> Option<CountWord<'a>>> Audit<'a, F> {

@@ -107,7 +107,7 @@ impl<'a> Slots<'a> {
     /// Whether the slot at `index`, whose tag was seen as `tag`, holds this very call.
     fn holds(self, index: usize, tag: Tag, key: CallKey) -> bool {
         let found = [0, 1].map(|word| self.bodies[index * BODY_WORDS + B_KEY + word].load(Ordering::Relaxed));
-        fence_at(Site::KeyLoadFence, Ordering::Acquire); // with the fence in `claim`
+        fence_at(Site::KeyLoadFence, Ordering::Acquire); // with the fence in `settle`
         found == key.0 && self.tags[index].load(Ordering::Relaxed) >> 8 == tag.0 >> 8
     }
 

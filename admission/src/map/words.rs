@@ -32,12 +32,6 @@ impl<'a> Words<'a> {
         Words(self.0.get(from..end).unwrap_or(&[]))
     }
 
-    /// `count` words from `from`, if all of them exist; else none.
-    #[inline]
-    pub(crate) fn part(self, from: usize, count: usize) -> Words<'a> {
-        Words(self.0.get(from..).and_then(|rest| rest.get(..count)).unwrap_or(&[]))
-    }
-
     /// Asks for the line of a word that will be read soon.
     #[inline(always)]
     pub(crate) fn prefetch(self, index: usize) {

@@ -170,3 +170,17 @@ fn of_publishers_that_start_at_the_same_instant_exactly_one_may_publish() {
         assert!(matches!(instance.refresh(), Freshness::Newer), "round {round}");
     }
 }
+
+#[test]
+fn a_trunk_whose_domain_nobody_can_send_takes_no_call_by_it_and_nothing_from_the_others() {
+    let mut long = table(vec![trunk("aa", 0, "10.0.0.0/8"), trunk("bb", 1, "192.0.2.0/24")]);
+    long.base_domain = format!("{}example", "abcdefg.".repeat(31)).chars().take(253).collect();
+    assert_eq!(long.base_domain.len(), 253);
+    let mut node = Node::with(&long);
+    assert!(node.identify(&format!("aa.{}", long.base_domain), "10.0.0.1").is_err());
+    let identity = node.identify(&long.base_domain, "10.0.0.1").unwrap();
+    assert_eq!(node.instance.names(&identity).trunk.as_str(), "aa", "by its address, as ever");
+    long.base_domain = "sip.example".to_owned();
+    node.publish(&long);
+    assert!(node.identify("aa.sip.example", "10.0.0.1").is_ok());
+}

@@ -11,6 +11,7 @@ mod folding;
 mod gateways;
 mod identity;
 mod images;
+mod in_hand;
 mod limits;
 mod overlay;
 mod prefixes;

@@ -24,7 +24,8 @@ pub(crate) const PREFIXES: [&str; 10] = [
     "2001:db8:1::/48",
     "::ffff:10.1.0.0/112",
 ];
-pub(crate) const ADDRESSES: [&str; 8] = [
+pub(crate) const ADDRESSES: [&str; 9] = [
+    "198.51.100.19",
     "10.1.2.3",
     "10.1.2.4",
     "10.1.9.9",
@@ -156,6 +157,10 @@ impl World {
             user.filter(|user| others().all(|trunk| trunk.inbound_user.as_ref() != Some(user)));
         let bit = |n: u8| seed.bits >> n & 1 == 1;
         let names = NAMES.iter().zip(0..).filter(|&(_, n)| seed.names >> n & 1 == 1);
+        // More than stand in its block, of both.
+        let far = (0..20).filter(|_| seed.names >> 6 == 0).map(|n| format!("198.51.100.{n}/32"));
+        let sources = seed.prefixes.iter().map(|&n| PREFIXES[usize::from(n)].to_owned()).chain(far);
+        let gateways = [0, 1, 2, 3, 1, 2, 9, 12][usize::from(seed.gateways % 8)];
         let hash = |n: u8| seed.names.wrapping_mul(31).wrapping_add(n);
         Trunk {
             live,
@@ -167,7 +172,7 @@ impl World {
                 [usize::from(seed.bits >> 3 & 3)],
             limits: limits(seed.limits),
             regions: bit(5).then(|| vec!["US".parse().unwrap()]),
-            sources: seed.prefixes.iter().map(|&n| PREFIXES[usize::from(n)].parse().unwrap()).collect(),
+            sources: sources.map(|prefix| prefix.parse().unwrap()).collect(),
             credentials: names
                 .map(|(name, n)| Credential {
                     username: (*name).into(),
@@ -175,7 +180,7 @@ impl World {
                     ha1_sha256: [hash(n) ^ 0xff; 32],
                 })
                 .collect(),
-            gateways: (0..u16::from(seed.gateways % 4))
+            gateways: (0..gateways)
                 .map(|n| gateway(&format!("sip:192.0.2.{n}:5060"), u32::from(n), n / 2, n + 1))
                 .collect(),
             failover: FailoverCodes::from_codes(&[500 + u16::from(seed.gateways)]).unwrap(),

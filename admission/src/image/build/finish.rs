@@ -66,7 +66,7 @@ const TABLES: [(Section, bool); 7] = [
     (Section::Map4, false),
 ];
 
-/// What hardly ever happens, and never twice.
+/// What hardly ever happens, and with other keys not again: the next base has others.
 const UNLUCKY: &str = "a look-up table cannot be built with these keys";
 
 impl Draft<'_> {
@@ -107,7 +107,7 @@ impl Draft<'_> {
             Err(same) => {
                 let ids = same.iter().map(|&(host, other)| [host, other].map(|of| self.named(hosts[of].1)));
                 let mut said: Vec<String> = ids
-                    .filter(|[id, other]| id == other)
+                    .filter(|[id, other]| id.eq_ignore_ascii_case(other))
                     .map(|[id, _]| format!("trunk {id} is there twice"))
                     .collect();
                 if said.is_empty() {

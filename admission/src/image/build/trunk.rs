@@ -77,7 +77,7 @@ impl<'a> Draft<'a> {
         self.live_entry(live, entry);
     }
 
-    /// A block that is found by its host.
+    /// A block that is found by its host, if that is no longer than a host may be.
     fn named_block(&mut self, settings: &Settings<'_>, id: &str, mut block: Vec<u64>) -> usize {
         if id.is_empty() || id.len() > MAX_ID_BYTES || id.bytes().any(|b| b.is_ascii_uppercase()) {
             self.problem(format!("trunk {id:?}: an id is 1 to {MAX_ID_BYTES} lower-case bytes"));
@@ -94,8 +94,11 @@ impl<'a> Draft<'a> {
         self.host.extend_from_slice(id.as_bytes());
         self.host.push(b'.');
         self.host.extend_from_slice(settings.base_domain.as_bytes());
-        let hash = Host::new(&self.host).hash(self.keys);
-        self.hosts.push((hash, entry as u32));
+        let host = Host::new(&self.host);
+        // One that is too long is nobody's, in a message too.
+        if host.len() > 0 {
+            self.hosts.push((host.hash(self.keys), entry as u32));
+        }
         entry
     }
 
