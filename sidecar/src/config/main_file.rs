@@ -57,7 +57,7 @@ pub(super) fn read(top: Section<'_>) -> MainFile {
     let read = MainFile {
         name: node.parsed_required("name", rules::label),
         region: node.parsed_required("region", rules::region),
-        base_domain: node.parsed_required("base_domain", rules::host),
+        base_domain: node.parsed_required("base_domain", rules::base_domain),
         inbound_host: node.parsed_required("inbound_host", rules::host),
         limits,
         shm_dir: shm.parsed_required("dir", absolute),

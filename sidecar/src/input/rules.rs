@@ -25,6 +25,9 @@ const MAX_NAMED_URI_BYTES: usize = 175;
 /// Longest host name, in bytes (RFC 1035 section 2.3.4).
 pub(crate) const MAX_HOST_BYTES: usize = 253;
 
+/// Longest base domain, in bytes: an id that trunkd has made and a dot stand before it in a trunk's domain.
+const MAX_BASE_DOMAIN_BYTES: usize = MAX_HOST_BYTES - 37;
+
 /// Fewest different characters of a SIP password: a repeated key is no secret.
 const MIN_DIFFERENT_CHARS: usize = 5;
 /// Fewest and most characters of a SIP password.
@@ -53,6 +56,17 @@ pub(crate) fn host(text: &str) -> Result<String, Broken> {
     let good = text.len() <= MAX_HOST_BYTES && text.split('.').all(|part| label(part).is_ok());
     let rule = "must be a host name in lower case, such as sip.example.net";
     good.then(|| text.to_owned()).ok_or(Broken::new("invalid_host", rule))
+}
+
+/// The host name that trunks' domains are below.
+pub(crate) fn base_domain(text: &str) -> Result<String, Broken> {
+    let host = host(text)?;
+    if host.len() > MAX_BASE_DOMAIN_BYTES {
+        let rule =
+            format!("must be at most {MAX_BASE_DOMAIN_BYTES} bytes: a trunk's id and a dot stand before it");
+        return Err(Broken::new("too_long", rule));
+    }
+    Ok(host)
 }
 
 /// A text for people.
@@ -250,6 +264,15 @@ mod tests {
         for bad in ["", "-a", "a-", "A", "a.b", "a_b", "a\n", "ü", &"x".repeat(64)] {
             assert!(label(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_base_domain_leaves_room_for_an_id() {
+        let of = |bytes: usize| "a.".repeat(bytes / 2) + &"b".repeat(bytes % 2 + 2);
+        assert_eq!(of(214).len(), 216);
+        assert!(base_domain(&of(214)).is_ok() && host(&of(215)).is_ok());
+        assert_eq!(base_domain(&of(215)).unwrap_err().code, "too_long");
+        assert_eq!(base_domain("Sip.example.net").unwrap_err().code, "invalid_host");
     }
 
     #[test]

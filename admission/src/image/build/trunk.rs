@@ -96,7 +96,7 @@ impl<'a> Draft<'a> {
         self.host.extend_from_slice(settings.base_domain.as_bytes());
         let host = Host::new(&self.host);
         // One that is too long is nobody's, in a message too.
-        if host.len() > 0 {
+        if !host.is_empty() {
             self.hosts.push((host.hash(self.keys), entry as u32));
         }
         entry
