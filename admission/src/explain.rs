@@ -114,7 +114,7 @@ impl Explainer {
             user: question.user,
             source: question.source,
             secure: question.tls,
-            call: CallKey([0, 0]),
+            call: CallKey::new([0, 0]),
         };
         let trace = RefCell::new(Vec::new());
         let found = decide::find(tables, &self.live, &attempt);

@@ -259,7 +259,7 @@ impl Instance {
     /// The key of a call: the same for every copy of one INVITE, wherever it is met (RFC 3261 section 8.2.2.2).
     #[inline]
     pub fn call_key(&self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> CallKey {
-        CallKey(self.live.keys().call(call_id, from_tag, cseq))
+        CallKey::new(self.live.keys().call(call_id, from_tag, cseq))
     }
 
     /// As [`Instance::call_key`], of a call to this host that [`Instance::identify`] and [`Instance::admit`] are about to judge: what
@@ -271,7 +271,7 @@ impl Instance {
             tables.ask(host);
         }
         let call = keys.call_id(call_id);
-        let key = CallKey(keys.call_of(call, from_tag, cseq));
+        let key = CallKey::new(keys.call_of(call, from_tag, cseq));
         self.live.slots().prefetch(key);
         self.events.prefetch();
         key

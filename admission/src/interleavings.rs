@@ -126,9 +126,9 @@ impl Table {
     }
 }
 
-const KEY: CallKey = CallKey([1, 2 << 32]);
+const KEY: CallKey = CallKey::new([1, 2 << 32]);
 /// Another call with the same fingerprint.
-const TWIN_PRINT: CallKey = CallKey([3, 2 << 32]);
+const TWIN_PRINT: CallKey = CallKey::new([3, 2 << 32]);
 
 /// How a call is judged.
 type Admit = fn(&Table, CallKey) -> bool;
@@ -166,7 +166,7 @@ fn twins_apart_ahead() {
 fn twins_apart_by(admit: Admit) {
     loom::model(move || {
         let table = Arc::new(Table::new(WINDOW));
-        let Claim::Claimed(before) = table.slots().claim(CallKey([9, 9 << 32])) else { panic!() };
+        let Claim::Claimed(before) = table.slots().claim(CallKey::new([9, 9 << 32])) else { panic!() };
         let other = {
             let table = Arc::clone(&table);
             thread::spawn(move || {
@@ -183,13 +183,13 @@ fn twins_apart_by(admit: Admit) {
 fn last_slot() {
     loom::model(|| {
         let table = Arc::new(Table::new(WINDOW));
-        let taken = table.slots().claim(CallKey([9, 9 << 32]));
+        let taken = table.slots().claim(CallKey::new([9, 9 << 32]));
         assert!(matches!(taken, Claim::Claimed(_)));
         let other = {
             let table = Arc::clone(&table);
-            thread::spawn(move || table.slots().claim(CallKey([4, 4 << 32])))
+            thread::spawn(move || table.slots().claim(CallKey::new([4, 4 << 32])))
         };
-        let here = table.slots().claim(CallKey([5, 5 << 32]));
+        let here = table.slots().claim(CallKey::new([5, 5 << 32]));
         let there = other.join().unwrap();
         if let (Claim::Claimed(here), Claim::Claimed(there)) = (here, there) {
             panic!("{here:?} and {there:?} are one slot");
@@ -222,7 +222,7 @@ fn reuse() {
         // The other place of the window is full, so the next call takes the slot of the first.
         let Claim::Claimed(first) = table.slots().claim(KEY) else { panic!() };
         table.slots().advance(first, &[SlotState::Taking], SlotState::Ringing);
-        assert!(matches!(table.slots().claim(CallKey([9, 9 << 32])), Claim::Claimed(_)));
+        assert!(matches!(table.slots().claim(CallKey::new([9, 9 << 32])), Claim::Claimed(_)));
         let other = {
             let table = Arc::clone(&table);
             thread::spawn(move || {

@@ -111,12 +111,12 @@ mod tests {
         assert_eq!((word(Count::Trunk(1)).get(), word(Count::Account(3)).get()), (0, 0));
 
         // A call of trunk 1 and no account, of whose counts one was given back too often.
-        let Claim::Claimed(slot) = live.slots().claim(CallKey([1, 2])) else { panic!() };
+        let Claim::Claimed(slot) = live.slots().claim(CallKey::new([1, 2])) else { panic!() };
         live.fill_with(slot, 1, None, [9; 16], [1, 0, 0], CallClock::default());
         for count in [Count::Trunk(1), Count::Node] {
             word(count).take(None).unwrap();
         }
-        live.slots().open(slot, CallKey([1, 2]));
+        live.slots().open(slot, CallKey::new([1, 2]));
         assert!(word(Count::Node).give());
         assert_eq!(live.recount(5).corrected, [(Count::Node, -1)]);
         assert_eq!(word(Count::Node).get(), 1);
@@ -126,7 +126,7 @@ mod tests {
     fn a_call_that_is_judged_for_ever_is_given_up_and_what_it_took_comes_back() {
         let (_dir, live) = live();
         let word = |count| live.count_of(count).unwrap();
-        let Claim::Claimed(slot) = live.slots().claim(CallKey([1, 2])) else { panic!() };
+        let Claim::Claimed(slot) = live.slots().claim(CallKey::new([1, 2])) else { panic!() };
         word(Count::Trunk(1)).take(None).unwrap();
         let recount = live.recount(5);
         assert_eq!((recount.corrected.len(), recount.unsettled), (0, 1), "it may be admitted yet");
@@ -137,14 +137,14 @@ mod tests {
 
         // Its worker had only been stopped.
         live.fill_with(slot, 1, None, [9; 16], [1, 0, 0], CallClock::default());
-        live.slots().open(slot, CallKey([1, 2]));
+        live.slots().open(slot, CallKey::new([1, 2]));
         let mut recount = live.recount(5);
         recount.corrected.sort();
         assert_eq!(recount.corrected, [Count::Node, Count::Trunk(1)].map(|count| (count, -1)));
         assert!(live.slots().advance(slot, &[SlotState::Ringing], SlotState::Free));
         assert_eq!(live.recount(5).drift(), 2);
 
-        let Claim::Claimed(slot) = live.slots().claim(CallKey([1, 2])) else { panic!() };
+        let Claim::Claimed(slot) = live.slots().claim(CallKey::new([1, 2])) else { panic!() };
         assert!(live.give_up(slot));
         live.begin_epoch();
         assert_eq!(live.slots_in_use(), [], "the next start frees it");

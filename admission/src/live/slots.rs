@@ -21,7 +21,19 @@ const PATIENCE: usize = if cfg!(loom) { 1 } else { 200 };
 
 /// A call's key: 128 bits of keyed hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallKey(pub(crate) [u64; 2]);
+pub struct CallKey(u64, u64);
+
+impl CallKey {
+    #[inline]
+    pub(crate) const fn new([first, second]: [u64; 2]) -> CallKey {
+        CallKey(first, second)
+    }
+
+    #[inline]
+    fn words(self) -> [u64; 2] {
+        [self.0, self.1]
+    }
+}
 
 /// What claiming came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +66,8 @@ impl<'a> Slots<'a> {
     fn windows(self, key: CallKey) -> [usize; 2] {
         let windows = (self.tags.len() / WINDOW) as u64;
         let below = |hash: u64, bound: u64| ((hash & 0xffff_ffff) * bound) >> 32;
-        let first = below(key.0[0], windows);
-        let apart = below(key.0[0].rotate_left(32) ^ key.0[1], windows.max(2) - 1) + 1;
+        let first = below(key.0, windows);
+        let apart = below(key.0.rotate_left(32) ^ key.1, windows.max(2) - 1) + 1;
         let second =
             if first + apart < windows { first + apart } else { (first + apart).saturating_sub(windows) };
         [first, second].map(|window| window as usize * WINDOW)
@@ -85,7 +97,7 @@ impl<'a> Slots<'a> {
 
     #[inline]
     fn fingerprint(key: CallKey) -> u32 {
-        (key.0[1] >> 32) as u32
+        (key.1 >> 32) as u32
     }
 
     #[inline]
@@ -108,7 +120,7 @@ impl<'a> Slots<'a> {
     fn holds(self, index: usize, tag: Tag, key: CallKey) -> bool {
         let found = [0, 1].map(|word| self.bodies[index * BODY_WORDS + B_KEY + word].load(Ordering::Relaxed));
         fence_at(Site::KeyLoadFence, Ordering::Acquire); // with the fence in `settle`
-        found == key.0 && self.tags[index].load(Ordering::Relaxed) >> 8 == tag.0 >> 8
+        found == key.words() && self.tags[index].load(Ordering::Relaxed) >> 8 == tag.0 >> 8
     }
 
     /// Looks for the call elsewhere than at `own`, among the tags in `sight` that are alike.
@@ -232,7 +244,7 @@ impl<'a> Slots<'a> {
     #[inline]
     pub(crate) fn write_key(self, slot: SlotRef, key: CallKey) {
         let Some(body) = self.whole_body(slot.index) else { return };
-        for (word, &value) in key.0.iter().enumerate() {
+        for (word, value) in key.words().into_iter().enumerate() {
             body[B_KEY + word].store(value, Ordering::Relaxed);
             crash::point("slot.keyed");
         }
@@ -326,14 +338,14 @@ impl Ahead {
     /// Instead of whichever was noted before.
     #[inline]
     pub(crate) fn note(&self, key: CallKey, place: Option<usize>) {
-        self.call.iter().zip(key.0).for_each(|(word, value)| word.set(value));
+        self.call.iter().zip(key.words()).for_each(|(word, value)| word.set(value));
         self.place.set(place);
     }
 
     /// The place that was noted of this call, once.
     #[inline]
     pub(crate) fn take(&self, key: CallKey) -> Option<usize> {
-        let is_its = self.call.iter().zip(key.0).all(|(word, value)| word.get() == value);
+        let is_its = self.call.iter().zip(key.words()).all(|(word, value)| word.get() == value);
         self.place.take().filter(|_| is_its)
     }
 }
@@ -359,7 +371,7 @@ mod tests {
         let (tags, bodies) = (cells(CALLS * 2), cells(CALLS * 2 * BODY_WORDS));
         let slots = Slots::new(&tags, &bodies);
         let keys = Keys(11, 22);
-        let key = |call: u64| CallKey([keys.word(call), keys.pair(call, 1)]);
+        let key = |call: u64| CallKey::new([keys.word(call), keys.pair(call, 1)]);
         let admit = |call: u64| match slots.claim(key(call)) {
             Claim::Claimed(slot) => {
                 slots.write_key(slot, key(call));
@@ -381,7 +393,7 @@ mod tests {
     fn an_old_look_misses_no_place_that_is_free_now() {
         let (tags, bodies) = (cells(2 * WINDOW), cells(2 * WINDOW * BODY_WORDS));
         let slots = Slots::new(&tags, &bodies);
-        let key = CallKey([7, 7 << 32]);
+        let key = CallKey::new([7, 7 << 32]);
         let stranger = Tag::new(!Slots::fingerprint(key), 1, SlotState::Ringing).0;
         let all_but = |free: Option<usize>| {
             let fill = |(index, tag): (usize, &AtomicU64)| {
@@ -408,7 +420,7 @@ mod tests {
     fn a_call_is_found_in_either_of_its_windows() {
         let (tags, bodies) = (cells(4 * WINDOW), cells(4 * WINDOW * BODY_WORDS));
         let slots = Slots::new(&tags, &bodies);
-        let key = (0..).map(|n| CallKey([n << 30, n << 33])).find(|&key| {
+        let key = (0..).map(|n| CallKey::new([n << 30, n << 33])).find(|&key| {
             let [first, second] = slots.windows(key);
             first != second
         });

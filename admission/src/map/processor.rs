@@ -1,6 +1,7 @@
 //! What the processor is asked for by name: lines that will be needed, words compared four at a time, clocks.
 //! Must never store to memory of anybody else's.
 
+#[cfg(all(target_arch = "x86_64", not(loom)))]
 use std::ptr;
 
 use crate::sync::AtomicU64;

@@ -31,8 +31,8 @@ proptest! {
                 Way::Apply => _ = publisher.apply(revision, changes, live).unwrap(),
                 Way::Whole => _ = publisher.publish(&world.table(revision), live).unwrap(),
                 Way::WhileFolding => {
-                    let fold = publisher.begin_fold().unwrap();
                     let base = publisher.apply(revision - 1, [], live).unwrap().base;
+                    let fold = publisher.begin_fold().unwrap();
                     let (half, rest) = changes.split_at(changes.len() / 2);
                     let first = publisher.apply(revision, half.to_vec(), live).unwrap();
                     let folded = fold.build().unwrap();
