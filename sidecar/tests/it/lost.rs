@@ -132,7 +132,8 @@ async fn calls_that_lost_their_dialog_end_once_and_healthy_ones_go_on() {
     assert_eq!(["gone", "untied", "ending"].map(|kind| scene.orphans(kind)), [1, 1, 1]);
     assert_eq!(scene.metrics.reconciled.get(), 3, "one event for each, once");
     assert_eq!(scene.metrics.sweep.drift.with_label_values(&["under"]).get(), 0);
-    assert!(scene.metrics.sweep.drift.with_label_values(&["over"]).get() >= 3);
+    let over = scene.metrics.sweep.drift.with_label_values(&["over"]).get();
+    assert!(over >= 2, "its trunk's count and the node's: {over}");
 
     let (site, module, _) = scene.stop().await;
     let wanted = [gone, untied, broken].map(|call| (Uuid::from_bytes(call.uid), "UNKNOWN".to_owned()));
