@@ -5,16 +5,21 @@
 //! too, so a position names an event for ever.
 
 mod codec;
+mod consumer;
+mod decode;
+mod event;
 mod file;
+mod producer;
 mod repair;
 pub(crate) mod ring;
 mod spill;
 
-pub use codec::{
+pub use consumer::{Consumer, Record};
+pub use event::{
     Answered, Body, BodyOut, DecodeError, EndCause, Ended, EndedOut, Event, EventOut, Initiated,
     InitiatedOut, MAX_EVENT_TEXT, NO_MEDIA, Party,
 };
-pub use file::{Consumer, Record};
 pub use ring::Pushed;
 
-pub(crate) use file::{Producer, Size};
+pub(crate) use file::Size;
+pub(crate) use producer::Producer;

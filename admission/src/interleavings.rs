@@ -6,6 +6,7 @@
 
 mod handover;
 mod recount;
+mod slots;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,6 @@ use loom::thread;
 use crate::control::Pair;
 use crate::events::ring::{CELL_WORDS, Cell, Progress, Ring};
 use crate::live::CountWord;
-use crate::live::slots::{CallKey, Claim, SlotState, Slots, WINDOW};
 use crate::rate::{Rate, RateWord};
 use crate::sync::{AtomicU64, Ordering, Site, set_weakened};
 
@@ -88,155 +88,6 @@ fn count_word() {
     });
 }
 
-struct Table {
-    tags: Vec<AtomicU64>,
-    bodies: Vec<AtomicU64>,
-}
-
-impl Table {
-    fn new(tags: usize) -> Table {
-        Table { tags: cells(tags), bodies: cells(tags * 16) }
-    }
-
-    fn slots(&self) -> Slots<'_> {
-        Slots::new(&self.tags, &self.bodies)
-    }
-
-    /// Judges a call: `true` when this caller admitted it.
-    fn admit(&self, key: CallKey) -> bool {
-        self.finish(self.slots().claim(key), key)
-    }
-
-    /// The same as a decision does it: its look for a place is old when it claims it.
-    fn admit_ahead(&self, key: CallKey) -> bool {
-        let slots = self.slots();
-        let place = slots.look_ahead(key);
-        self.finish(place.map_or_else(|| slots.claim(key), |place| slots.claim_at(key, place)), key)
-    }
-
-    fn finish(&self, claim: Claim, key: CallKey) -> bool {
-        match claim {
-            Claim::Claimed(slot) => {
-                self.slots().write_key(slot, key);
-                self.slots().open(slot, key);
-                true
-            }
-            _ => false,
-        }
-    }
-}
-
-const KEY: CallKey = CallKey::new([1, 2 << 32]);
-/// Another call with the same fingerprint.
-const TWIN_PRINT: CallKey = CallKey::new([3, 2 << 32]);
-
-/// How a call is judged.
-type Admit = fn(&Table, CallKey) -> bool;
-
-/// Two copies of one INVITE: never two slots.
-fn twins() {
-    twins_by(Table::admit);
-}
-
-fn twins_ahead() {
-    twins_by(Table::admit_ahead);
-}
-
-fn twins_by(admit: Admit) {
-    loom::model(move || {
-        let table = Arc::new(Table::new(WINDOW));
-        let other = {
-            let table = Arc::clone(&table);
-            thread::spawn(move || admit(&table, KEY))
-        };
-        let here = admit(&table, KEY);
-        assert!(!(here & other.join().unwrap()), "one call was admitted twice");
-    });
-}
-
-/// The same, when another call's end lets the second copy into an earlier place than the first.
-fn twins_apart() {
-    twins_apart_by(Table::admit);
-}
-
-fn twins_apart_ahead() {
-    twins_apart_by(Table::admit_ahead);
-}
-
-fn twins_apart_by(admit: Admit) {
-    loom::model(move || {
-        let table = Arc::new(Table::new(WINDOW));
-        let Claim::Claimed(before) = table.slots().claim(CallKey::new([9, 9 << 32])) else { panic!() };
-        let other = {
-            let table = Arc::clone(&table);
-            thread::spawn(move || {
-                table.slots().abandon(before);
-                admit(&table, KEY)
-            })
-        };
-        let here = admit(&table, KEY);
-        assert!(!(here & other.join().unwrap()), "one call was admitted twice");
-    });
-}
-
-/// Two calls and one free slot: never both in it.
-fn last_slot() {
-    loom::model(|| {
-        let table = Arc::new(Table::new(WINDOW));
-        let taken = table.slots().claim(CallKey::new([9, 9 << 32]));
-        assert!(matches!(taken, Claim::Claimed(_)));
-        let other = {
-            let table = Arc::clone(&table);
-            thread::spawn(move || table.slots().claim(CallKey::new([4, 4 << 32])))
-        };
-        let here = table.slots().claim(CallKey::new([5, 5 << 32]));
-        let there = other.join().unwrap();
-        if let (Claim::Claimed(here), Claim::Claimed(there)) = (here, there) {
-            panic!("{here:?} and {there:?} are one slot");
-        }
-    });
-}
-
-/// A call is ended by a BYE and by a sweep at once: one of them ends it.
-fn one_ending() {
-    loom::model(|| {
-        let table = Arc::new(Table::new(WINDOW));
-        let Claim::Claimed(slot) = table.slots().claim(KEY) else { panic!() };
-        table.slots().advance(slot, &[SlotState::Taking], SlotState::Ringing);
-        let end = move |table: &Table, to| {
-            table.slots().advance(slot, &[SlotState::Ringing, SlotState::Answered], to)
-        };
-        let other = {
-            let table = Arc::clone(&table);
-            thread::spawn(move || end(&table, SlotState::Reclaiming))
-        };
-        let here = end(&table, SlotState::Ending);
-        assert!(here ^ other.join().unwrap(), "one call has one ending");
-    });
-}
-
-/// A slot is freed and taken by another call while somebody looks for that call: never found in the old use.
-fn reuse() {
-    loom::model(|| {
-        let table = Arc::new(Table::new(WINDOW));
-        // The other place of the window is full, so the next call takes the slot of the first.
-        let Claim::Claimed(first) = table.slots().claim(KEY) else { panic!() };
-        table.slots().advance(first, &[SlotState::Taking], SlotState::Ringing);
-        assert!(matches!(table.slots().claim(CallKey::new([9, 9 << 32])), Claim::Claimed(_)));
-        let other = {
-            let table = Arc::clone(&table);
-            thread::spawn(move || {
-                table.slots().advance(first, &[SlotState::Ringing], SlotState::Free);
-                table.admit(TWIN_PRINT)
-            })
-        };
-        if let Some(Claim::Again(found)) = table.slots().look(TWIN_PRINT).known {
-            assert_ne!(found, first, "a call was found in another call's use of a slot");
-        }
-        other.join().unwrap();
-    });
-}
-
 struct Memory {
     head: AtomicU64,
     tail: AtomicU64,
@@ -298,13 +149,13 @@ const MODELS: [(&str, fn()); 15] = [
     ("generation switch", generation_switch),
     ("rate word", rate_word),
     ("count word", count_word),
-    ("twins", twins),
-    ("twins apart", twins_apart),
-    ("twins that looked ahead", twins_ahead),
-    ("twins apart that looked ahead", twins_apart_ahead),
-    ("last slot", last_slot),
-    ("one ending", one_ending),
-    ("reuse", reuse),
+    ("twins", slots::twins),
+    ("twins apart", slots::twins_apart),
+    ("twins that looked ahead", slots::twins_ahead),
+    ("twins apart that looked ahead", slots::twins_apart_ahead),
+    ("last slot", slots::last_slot),
+    ("one ending", slots::one_ending),
+    ("reuse", slots::reuse),
     ("ring", ring),
     ("recount, a call coming", recount::coming),
     ("recount, a call going", recount::going),
@@ -327,14 +178,14 @@ const MUTATIONS: [(Site, fn()); 17] = [
     (Site::PairLoad, generation_switch),
     (Site::RateSwap, rate_word),
     (Site::CountSwap, count_word),
-    (Site::TagClaim, last_slot),
-    (Site::TwinFence, twins_apart),
-    (Site::TwinFence, twins_apart_ahead),
-    (Site::TwinFence, reuse),
-    (Site::TagStore, twins),
-    (Site::TagLoad, twins),
-    (Site::TagSwap, one_ending),
-    (Site::KeyLoadFence, reuse),
+    (Site::TagClaim, slots::last_slot),
+    (Site::TwinFence, slots::twins_apart),
+    (Site::TwinFence, slots::twins_apart_ahead),
+    (Site::TwinFence, slots::reuse),
+    (Site::TagStore, slots::twins),
+    (Site::TagLoad, slots::twins),
+    (Site::TagSwap, slots::one_ending),
+    (Site::KeyLoadFence, slots::reuse),
     (Site::HeadSwap, ring),
     (Site::CommitStore, ring),
     (Site::CommitLoad, ring),

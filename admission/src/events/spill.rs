@@ -10,7 +10,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use super::codec::{EventOut, Sink};
+use super::codec::Sink;
+use super::event::EventOut;
 use super::ring::{CELL_WORDS, Cell, Cells, PAYLOAD_WORDS};
 use crate::crash;
 use crate::hash::record_sum;

@@ -3,7 +3,7 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use super::{KEY, Table};
+use super::slots::{KEY, Table};
 use crate::live::audit::{Audit, write_body};
 use crate::live::slots::{Claim, SlotRef, SlotState, WINDOW};
 use crate::live::{Count, CountWord};

@@ -5,7 +5,9 @@
 //! The *body* belongs to whoever brought the tag from `FREE` to `TAKING`, until the state moves on; a reader copies and
 //! looks at the tag again. Nobody waits for anybody: the only loop that watches another process is bounded.
 
-use std::cell::Cell;
+mod claim;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use super::layout::{B_KEY, BODY_WORDS};
 use super::tag::Tag;
@@ -14,10 +16,8 @@ pub(crate) use super::window::WINDOW;
 use super::window::{self, Sight};
 use crate::crash;
 use crate::map;
-use crate::sync::{AtomicU64, Ordering, Site, at, fence_at, spin_loop, swap, twin_fence};
-
-/// How often a claimer looks whether the other one has stepped back. Loom explores the rest.
-const PATIENCE: usize = if cfg!(loom) { 1 } else { 200 };
+use crate::sync::{AtomicU64, Ordering, Site, at, fence_at, swap};
+pub(crate) use claim::Ahead;
 
 /// A call's key: 128 bits of keyed hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,109 +123,6 @@ impl<'a> Slots<'a> {
         found == key.words() && self.tags[index].load(Ordering::Relaxed) >> 8 == tag.0 >> 8
     }
 
-    /// Looks for the call elsewhere than at `own`, among the tags in `sight` that are alike.
-    #[inline]
-    fn elsewhere(self, key: CallKey, sight: Sight, own: Option<usize>) -> Elsewhere {
-        let mut taking = None;
-        for index in sight.places(sight.alike) {
-            let tag = self.tag(index);
-            if Some(index) == own || tag.fingerprint() != Slots::fingerprint(key) {
-                continue;
-            }
-            if tag.carries_call() && self.holds(index, tag, key) {
-                return Elsewhere::Admitted(SlotRef { index: index as u32, used: tag.used() });
-            }
-            if tag.state() == Some(SlotState::Taking) {
-                taking = taking.or(Some(index));
-            }
-        }
-        taking.map_or(Elsewhere::Nowhere, Elsewhere::Taking)
-    }
-
-    /// What there is of a call, some of whose tags are like its own.
-    #[cold]
-    fn known(self, key: CallKey, sight: Sight) -> Option<Claim> {
-        match self.elsewhere(key, sight, None) {
-            Elsewhere::Admitted(slot) => Some(Claim::Again(slot)),
-            Elsewhere::Taking(_) => Some(Claim::InFlight),
-            Elsewhere::Nowhere => None,
-        }
-    }
-
-    /// Looks for a call: whether it is admitted or being judged already, and where it could go.
-    #[inline]
-    pub(crate) fn look(self, key: CallKey) -> Look {
-        let sight = self.sight(key);
-        Look { known: if sight.alike == 0 { None } else { self.known(key, sight) }, sight }
-    }
-
-    /// Where a call will go that nobody has met, if nobody else takes that place first: asked long before it is claimed, so that the
-    /// slot's body is on its way from memory meanwhile. `None` of a call that is known or finds no room.
-    #[inline]
-    pub(crate) fn look_ahead(self, key: CallKey) -> Option<usize> {
-        let Look { sight, known } = self.look(key);
-        let [free, _] = sight.free_places();
-        let index = sight.places(free).next().filter(|_| known.is_none())?;
-        let body = index * BODY_WORDS;
-        (0..BODY_WORDS).step_by(8).for_each(|word| map::prefetch_to_write(self.bodies.get(body + word)));
-        Some(index)
-    }
-
-    /// Claims a free slot for a call that nobody else has.
-    #[cold]
-    pub(crate) fn claim(self, key: CallKey) -> Claim {
-        // Once more, when others took all that was free in between.
-        for _ in 0..2 {
-            let Look { sight, known } = self.look(key);
-            if let Some(known) = known {
-                return known;
-            }
-            let mut places = sight.free_places().into_iter().flat_map(|free| sight.places(free));
-            if let Some(own) = places.find_map(|index| self.try_claim(index, key)) {
-                return self.settle(own, key);
-            }
-        }
-        Claim::Full
-    }
-
-    /// The same of a call that a look ahead found a place for: it claims that if it is still free.
-    #[inline]
-    pub(crate) fn claim_at(self, key: CallKey, place: usize) -> Claim {
-        match self.try_claim(place, key) {
-            Some(own) => self.settle(own, key),
-            None => self.claim(key),
-        }
-    }
-
-    /// Finds out whether the call has a twin that was claimed at the same time, and which of the two stays.
-    #[inline]
-    fn settle(self, own: SlotRef, key: CallKey) -> Claim {
-        // Each twin stores its tag, then looks; so at least one sees the other. And whoever reads a word of the new body,
-        // which is written below, then sees that the tag has moved on.
-        twin_fence();
-        crash::point("slot.claimed");
-        let index = own.index as usize;
-        for attempt in 0..=PATIENCE {
-            let sight = self.sight(key);
-            // Nearly always its own tag is the only one that is like it.
-            if sight.alike.is_power_of_two() {
-                return Claim::Claimed(own);
-            }
-            match self.elsewhere(key, sight, Some(index)) {
-                Elsewhere::Nowhere => return Claim::Claimed(own),
-                Elsewhere::Admitted(slot) => {
-                    self.abandon(own);
-                    return Claim::Again(slot);
-                }
-                // The one further on steps back; the other watches it do so, for a bounded while.
-                Elsewhere::Taking(other) if other > index && attempt < PATIENCE => spin_loop(),
-                Elsewhere::Taking(_) => break,
-            }
-        }
-        self.abandon(own);
-        Claim::InFlight
-    }
-
     #[inline]
     fn try_claim(self, index: usize, key: CallKey) -> Option<SlotRef> {
         let cell = self.tags.get(index)?;
@@ -315,128 +212,5 @@ impl<'a> Slots<'a> {
             let state = tag.state().filter(|&state| state != SlotState::Free)?;
             Some((SlotRef { index: index as u32, used: tag.used() }, state))
         })
-    }
-}
-
-/// What looking for a call came to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
-    sight: Sight,
-    /// The call is admitted or being judged already.
-    pub(crate) known: Option<Claim>,
-}
-
-/// The place that was found for a call by looking ahead, until it is claimed. Kept word by word: what is written in one piece and read
-/// in another is waited for.
-#[derive(Debug, Default)]
-pub(crate) struct Ahead {
-    call: [Cell<u64>; 2],
-    place: Cell<Option<usize>>,
-}
-
-impl Ahead {
-    /// Instead of whichever was noted before.
-    #[inline]
-    pub(crate) fn note(&self, key: CallKey, place: Option<usize>) {
-        self.call.iter().zip(key.words()).for_each(|(word, value)| word.set(value));
-        self.place.set(place);
-    }
-
-    /// The place that was noted of this call, once.
-    #[inline]
-    pub(crate) fn take(&self, key: CallKey) -> Option<usize> {
-        let is_its = self.call.iter().zip(key.words()).all(|(word, value)| word.get() == value);
-        self.place.take().filter(|_| is_its)
-    }
-}
-
-enum Elsewhere {
-    Nowhere,
-    Taking(usize),
-    Admitted(SlotRef),
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::hash::Keys;
-
-    fn cells(count: usize) -> Vec<AtomicU64> {
-        (0..count).map(|_| AtomicU64::new(0)).collect()
-    }
-
-    #[test]
-    fn a_table_at_its_capacity_is_turned_over_without_refusing_a_call() {
-        const CALLS: usize = 32_768;
-        let (tags, bodies) = (cells(CALLS * 2), cells(CALLS * 2 * BODY_WORDS));
-        let slots = Slots::new(&tags, &bodies);
-        let keys = Keys(11, 22);
-        let key = |call: u64| CallKey::new([keys.word(call), keys.pair(call, 1)]);
-        let admit = |call: u64| match slots.claim(key(call)) {
-            Claim::Claimed(slot) => {
-                slots.write_key(slot, key(call));
-                slots.open(slot, key(call));
-                slot
-            }
-            other => panic!("call {call}: {other:?}"),
-        };
-        let mut held: Vec<SlotRef> = (0..CALLS as u64).map(admit).collect();
-        for call in CALLS as u64..5 * CALLS as u64 {
-            let ended = keys.pair(call, 2) as usize % CALLS;
-            assert!(slots.advance(held[ended], &[SlotState::Ringing], SlotState::Free));
-            held[ended] = admit(call);
-        }
-        assert_eq!(slots.in_use().count(), CALLS);
-    }
-
-    #[test]
-    fn an_old_look_misses_no_place_that_is_free_now() {
-        let (tags, bodies) = (cells(2 * WINDOW), cells(2 * WINDOW * BODY_WORDS));
-        let slots = Slots::new(&tags, &bodies);
-        let key = CallKey::new([7, 7 << 32]);
-        let stranger = Tag::new(!Slots::fingerprint(key), 1, SlotState::Ringing).0;
-        let all_but = |free: Option<usize>| {
-            let fill = |(index, tag): (usize, &AtomicU64)| {
-                tag.store(if Some(index) == free { 0 } else { stranger }, Ordering::Relaxed);
-            };
-            tags.iter().enumerate().for_each(fill);
-        };
-        for now in [0, 3, WINDOW, 2 * WINDOW - 1] {
-            all_but(Some(5));
-            let place = slots.look_ahead(key);
-            assert_eq!(place, Some(5));
-            all_but(Some(now));
-            let Claim::Claimed(slot) = slots.claim_at(key, 5) else { panic!("{now}") };
-            assert_eq!(slot.index as usize, now);
-        }
-        all_but(Some(5));
-        assert_eq!(slots.look_ahead(key), Some(5));
-        all_but(None);
-        assert_eq!(slots.claim_at(key, 5), Claim::Full);
-        assert_eq!(slots.look_ahead(key), None);
-    }
-
-    #[test]
-    fn a_call_is_found_in_either_of_its_windows() {
-        let (tags, bodies) = (cells(4 * WINDOW), cells(4 * WINDOW * BODY_WORDS));
-        let slots = Slots::new(&tags, &bodies);
-        let key = (0..).map(|n| CallKey::new([n << 30, n << 33])).find(|&key| {
-            let [first, second] = slots.windows(key);
-            first != second
-        });
-        let key = key.unwrap();
-        for window in slots.windows(key) {
-            // The other window is full of strangers, so the call goes here.
-            let other = slots.windows(key).into_iter().find(|&other| other != window).unwrap();
-            let strangers = Tag::new(!Slots::fingerprint(key), 0, SlotState::Ringing);
-            tags[other..other + WINDOW].iter().for_each(|tag| tag.store(strangers.0, Ordering::Relaxed));
-            let Claim::Claimed(slot) = slots.claim(key) else { panic!() };
-            assert!((window..window + WINDOW).contains(&(slot.index as usize)));
-            assert_eq!(slots.claim(key), Claim::InFlight);
-            slots.write_key(slot, key);
-            slots.advance(slot, &[SlotState::Taking], SlotState::Answered);
-            assert_eq!(slots.claim(key), Claim::Again(slot));
-            tags.iter().for_each(|tag| tag.store(0, Ordering::Relaxed));
-        }
     }
 }

@@ -46,8 +46,10 @@ impl Part {
         unsafe { std::slice::from_raw_parts(self.first.as_ptr(), self.words) }
     }
 
+    /// As [`Map::raw_words`]: never asked under loom.
     #[cfg(loom)]
     fn raw(&self) -> &[AtomicU64] {
+        let _ = (self.first, self.words);
         self.map.raw_words()
     }
 }
