@@ -2,10 +2,12 @@
 //!
 //! Pure: a list, what was tried, how fit each is, and a random number. Must never offer a gateway twice to one call.
 
+use core::hint::select_unpredictable;
+
 use crate::image::GatewayView;
 use crate::live::health::Fitness;
 
-/// Picks from `gateways`, which are in order of priority, one whose bit in `tried` is clear.
+/// Picks from `gateways`, which are in order of priority, one whose bit in `tried` is clear: its position.
 ///
 /// Gateways that are up or due for a trial come first, the rest only when there is none. `random` decides within one
 /// priority: each gateway gets its share of all weights there, exactly, for any weights from 1 to 65,535.
@@ -15,48 +17,59 @@ pub(crate) fn choose(
     tried: u64,
     fitness: impl Fn(&GatewayView) -> Fitness,
     random: u64,
-) -> Option<GatewayView> {
+) -> Option<usize> {
     let (mut fit, mut unfit) = (Draw::new(random), Draw::new(random));
     for gateway in gateways.filter(|gateway| (tried >> gateway.position) & 1 == 0) {
-        if fitness(&gateway) == Fitness::Down {
-            unfit.offer(gateway);
-        } else if !fit.offer(gateway) {
+        if fit.is_past(&gateway) {
             break;
         }
+        let draw = if fitness(&gateway) == Fitness::Down { &mut unfit } else { &mut fit };
+        draw.offer(&gateway);
     }
-    fit.chosen.or(unfit.chosen)
+    fit.chosen().or(unfit.chosen())
 }
 
 /// One drawn by weight from the first priority that is offered, in one pass: each newcomer replaces the one chosen so
 /// far with the probability of its share of all weights so far, so that in the end each was as likely as its weight.
 struct Draw {
     random: u64,
+    /// Of all weights; 0 before the first is offered.
     total: u64,
-    chosen: Option<GatewayView>,
+    priority: u16,
+    position: usize,
 }
 
 impl Draw {
     fn new(random: u64) -> Draw {
-        Draw { random, total: 0, chosen: None }
+        Draw { random, total: 0, priority: 0, position: 0 }
     }
 
-    /// `false` for one of a later priority.
+    /// Whether this one is of a later priority.
     #[inline]
-    fn offer(&mut self, gateway: GatewayView) -> bool {
+    fn is_past(&self, gateway: &GatewayView) -> bool {
+        self.total > 0 && self.priority != gateway.priority
+    }
+
+    #[inline]
+    fn offer(&mut self, gateway: &GatewayView) {
+        if self.is_past(gateway) {
+            return;
+        }
         let weight = u64::from(gateway.weight.max(1));
-        match &self.chosen {
-            Some(chosen) if chosen.priority != gateway.priority => return false,
-            None => self.chosen = Some(gateway),
-            Some(_) => {
-                self.random = next(self.random);
-                let point = u128::from(self.random) * u128::from(self.total + weight);
-                if ((point >> 64) as u64) < weight {
-                    self.chosen = Some(gateway);
-                }
-            }
+        if self.total == 0 {
+            (self.priority, self.position) = (gateway.priority, gateway.position);
+        } else {
+            self.random = next(self.random);
+            let point = u128::from(self.random) * u128::from(self.total + weight);
+            // Nobody can guess a draw, a processor neither.
+            let replaces = ((point >> 64) as u64) < weight;
+            self.position = select_unpredictable(replaces, gateway.position, self.position);
         }
         self.total += weight;
-        true
+    }
+
+    fn chosen(&self) -> Option<usize> {
+        (self.total > 0).then_some(self.position)
     }
 }
 

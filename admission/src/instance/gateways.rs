@@ -70,7 +70,8 @@ impl Instance {
                 Some(word) if (lost >> gateway.position) & 1 == 0 => word.fitness(now_ms()),
                 _ => Fitness::Down,
             };
-            let chosen = route::choose(image.gateways(&identity.trunk), tried, fitness, random)?;
+            let position = route::choose(image.gateways(&identity.trunk), tried, fitness, random)?;
+            let chosen = image.gateways(&identity.trunk).nth(position)?;
             let lost_already = (lost >> chosen.position) & 1 == 1;
             let health = self.live.health(chosen.live).filter(|word| !lost_already && !word.is_good());
             if health
