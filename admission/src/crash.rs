@@ -47,7 +47,6 @@ mod armed {
         "live.magic",
         "live.renamed",
         "epoch.reset",
-        "epoch.slots",
         "epoch.abandoned",
         "epoch.pid",
         "epoch.time",

@@ -23,7 +23,6 @@ const MADE: &[&str] = &[
 /// Where an epoch begins.
 const BEGUN: &[&str] = &[
     "epoch.reset",
-    "epoch.slots",
     "epoch.abandoned",
     "epoch.pid",
     "epoch.time",
