@@ -138,11 +138,14 @@ pub(crate) fn event(dialog: *mut sys::dlg_cell, event: i32, params: *mut sys::dl
     let Some(cell) = (unsafe { dialog.as_ref() }) else { return };
     // SAFETY: and the parameters of this call.
     let Some(params) = (unsafe { params.as_ref() }) else { return };
+    // SAFETY: the request of this event, or null.
+    let request = unsafe { SipMsg::new(params.req) };
+    if event as u32 == sys::DLGCB_TERMINATED && request.is_none() && is_up(cell.state) {
+        process::with(|process| hangup::begin(process, cell));
+    }
     // SAFETY: `param` points at the word that was registered.
     let slot = unsafe { params.param.as_ref() }.and_then(|word| SlotRef::from_raw(word.addr() as u64));
     let Some(slot) = slot else { return };
-    // SAFETY: the request of this event, or null.
-    let request = unsafe { SipMsg::new(params.req) };
     // SAFETY: its reply, or null, or the marker for a local one.
     let reply = unsafe { SipMsg::new(params.rpl) };
     process::with(|process| match event as u32 {
@@ -168,9 +171,6 @@ pub(crate) fn event(dialog: *mut sys::dlg_cell, event: i32, params: *mut sys::dl
         // that is answered in this very moment is ended by `TERMINATED_CONFIRMED`.
         sys::DLGCB_TERMINATED if request.is_none() && !can_be_hung_up(cell.state) => {}
         sys::DLGCB_TERMINATED => {
-            if request.is_none() && is_up(cell.state) {
-                hangup::begin(process);
-            }
             let how = terminated(cell, params.direction, request);
             ending::end(process, slot, how);
         }

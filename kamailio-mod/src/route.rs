@@ -92,6 +92,7 @@ pub(crate) fn attempt_failed(
     failed: FailedAttempt,
 ) {
     let Some(call) = process.instance.call(slot) else { return };
+    process.instance.message_is_over();
     admit::refresh(process);
     if let Some(outcome) = outcome_of(failed) {
         process.instance.gateway_result(call.gateway_live, outcome, Now::read());

@@ -20,10 +20,10 @@ pub(crate) fn tie(process: &Process, dialog: *mut sys::dlg_cell, slot: SlotRef) 
     register(process, dialog, EVENTS, slot.to_raw() as usize)
 }
 
-/// Registers for the end of a dialog that is no call of ours: its row has to go all the same.
+/// Registers for the end of a dialog that is no call of ours: its row has to go all the same, and both its ends have to be told.
 pub(crate) fn watch(process: &Process, dialog: *mut sys::dlg_cell) {
     // Without a parameter there is no slot.
-    register(process, dialog, sys::DLGCB_DESTROY, 0);
+    register(process, dialog, sys::DLGCB_TERMINATED | sys::DLGCB_DESTROY, 0);
 }
 
 fn register(process: &Process, dialog: *mut sys::dlg_cell, events: u32, parameter: usize) -> bool {

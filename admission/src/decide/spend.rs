@@ -203,10 +203,16 @@ fn peek_counts(live: &Live, levels: &Levels<'_>, trace: &impl Trace) -> Result<(
     for level in levels.iter().flatten() {
         let count = level.line.calls();
         trace.step(|| Step::Calls { level: level.name, limit: level.concurrent, count: count.get() });
-        if level.name == LevelName::Node {
-            trace.step(|| Step::Slots { limit: live.capacity().slots, count: count.get() });
+        // The last step that is told is the one that decides, and the node's count may be too much for the slots alone.
+        let slots = || trace.step(|| Step::Slots { limit: live.capacity().slots, count: count.get() });
+        let is_node = level.name == LevelName::Node;
+        if is_node && level.most.1 == Reason::SlotsExhausted {
+            slots();
         }
         count.peek(level.most.0).map_err(|count| over_calls(level, count))?;
+        if is_node && level.most.1 != Reason::SlotsExhausted {
+            slots();
+        }
     }
     Ok(())
 }

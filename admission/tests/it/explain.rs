@@ -180,3 +180,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_refusal_by_the_nodes_own_limit_is_the_last_that_is_told_and_one_by_the_slots_too() {
+    let host = "acme.sip.example";
+    let mut configuration = table(vec![trunk("acme", 0, "0.0.0.0/0")]);
+    configuration.node = Limits { rate: None, concurrent: Some(1) };
+    let mut node = Node::with(&configuration);
+    admitted(node.call_at(host, "203.0.113.7", "first", SECOND));
+    let full = ask(&node, host, "203.0.113.7", None, SECOND);
+    let by_node = Step::Calls { level: LevelName::Node, limit: Some(1), count: 1 };
+    assert_eq!((reason(&full), full.steps.last()), (Some(Reason::NodeOverloaded), Some(&by_node)));
+
+    // More than there are slots.
+    configuration.node.concurrent = Some(1_000);
+    node.publish(&configuration);
+    (1..64).for_each(|call| _ = admitted(node.call_at(host, "203.0.113.7", &call.to_string(), SECOND)));
+    let full = ask(&node, host, "203.0.113.7", None, SECOND);
+    let by_slots = Step::Slots { limit: 64, count: 64 };
+    assert_eq!((reason(&full), full.steps.last()), (Some(Reason::SlotsExhausted), Some(&by_slots)));
+}
