@@ -2,13 +2,15 @@
 //!
 //! The module under test is built with `panic-points`; nothing else about it differs.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use e2e::api::Api;
 use e2e::gateway::Gateway;
 use e2e::kamailio::{self, Options};
 use e2e::sipp::{Plan, Sipp};
 use e2e::stack::{self, Stack};
 use e2e::toml::Trunk;
 use e2e::{artifacts, wait};
+use serde_json::{Value, json};
 
 fn options(entry: &str) -> Result<Options> {
     Ok(Options {
@@ -171,4 +173,28 @@ fn at_the_end_does_not_matter() {
         ensure!(status.success(), "{status}: {}", kamailio.output()?);
         Ok(())
     });
+}
+
+#[test]
+fn in_a_hang_up() {
+    for entry in ["local_request", "bye_answered"] {
+        stack::test(options(entry), |stack| {
+            let api = Api::of(stack)?;
+            let gateway = Gateway::answering(stack.dir(), "gateway")?;
+            let body = json!({"ipAcls": [{"ipAddress": "127.0.0.0/8"}], "originationUris": [{"uri": gateway.uri()}]});
+            let made = api.done("POST", "/v1/trunks?wait=applied", &body)?;
+            let trunk = made["trunkId"].as_str().context("an id")?;
+            let plan = Plan::new("hold", &stack.site.domain(trunk));
+            let mut held = Sipp::start(stack.dir(), "held", stack.site.sip, &plan)?;
+            held.await_talking(1)?;
+            api.done("DELETE", &format!("/v1/trunks/{trunk}?force=true"), &Value::Null)?;
+            // dialog goes on as it would without the module.
+            wait::until("the call to be over", || Ok((stack.site.calls()? == 0).then_some(())))?;
+            wait::until("BYE at the caller", || {
+                Ok(held.messages()?.iter().any(|m| !m.sent && m.method() == "BYE").then_some(()))
+            })?;
+            ensure!(stack.site.status_number("panics")? > 0, "nothing panicked: {}", stack.site.status()?);
+            stack.check()
+        });
+    }
 }
