@@ -72,6 +72,9 @@ impl Cells for Ring<'_> {
     }
 }
 
+/// Words of a cell that most records fit into.
+const MOST_RECORDS: usize = 48;
+
 /// The words that both sides share.
 #[derive(Clone, Copy)]
 pub(crate) struct Ring<'a> {
@@ -96,7 +99,7 @@ impl<'a> Ring<'a> {
     #[inline]
     pub(crate) fn prefetch(self) {
         let cell = self.cell(self.head.load(Ordering::Relaxed));
-        (0..48).step_by(8).for_each(|word| map::prefetch_to_write(cell.get(word)));
+        (0..MOST_RECORDS).step_by(8).for_each(|word| map::prefetch_to_write(cell.get(word)));
     }
 
     /// Producer: takes a position, or finds the ring full.
