@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use crate::kstr::KStr;
 use crate::log::{self, Kind, Level};
 use crate::process::{self, Process};
-use crate::{abi, shared, sys};
+use crate::{abi, ready, shared, sys};
 
 /// Whoever sends the two BYEs may have to wait for a processor between them. Is there never a second one, because it cannot be made, the
 /// first one's answer is late by this, or until its sender hangs up the next call.
@@ -34,7 +34,6 @@ const CALL_BITS: u32 = 48;
 const WAITED_FOR: u64 = 1 << 63;
 
 static LATE: Kind = Kind::new();
-static NOT_REGISTERED: Kind = Kind::new();
 
 /// What this process is hanging up, and what all others are.
 pub(crate) struct Hangups {
@@ -131,7 +130,8 @@ pub(crate) fn request(t: *mut sys::cell) {
     let to = unsafe { KStr::new(&cell.to) }.bytes();
     process::with(|process| {
         if let Some(waits_for) = own_index().and_then(|index| process.hangups.made(index, tag_of(to))) {
-            watch(process, t, waits_for);
+            let answers = sys::TMCB_LOCAL_RESPONSE_IN;
+            ready::register(process, ptr::null_mut(), t, answers, abi::bye_answered, waits_for);
         }
     });
 }
@@ -139,18 +139,6 @@ pub(crate) fn request(t: *mut sys::cell) {
 /// The tag of a To header as tm writes it: at its end (`print_to`, t_msgbuilder.c); a tag has no `=` in it (RFC 3261 section 25.1).
 fn tag_of(header: &[u8]) -> &[u8] {
     header.trim_ascii_end().rsplit(|byte| *byte == b'=').next().unwrap_or_default()
-}
-
-/// Asks for the answers to a BYE.
-fn watch(process: &Process, t: *mut sys::cell, waits_for: u64) {
-    let Some(register) = process.binds.tm.register_tmcb else { return };
-    let (event, number) =
-        (sys::TMCB_LOCAL_RESPONSE_IN as i32, ptr::without_provenance_mut(waits_for as usize));
-    // SAFETY: tm's own function, for a transaction that was not sent yet, with a callback that lives as long as the process and a
-    // parameter that is a number.
-    if unsafe { register(ptr::null_mut(), t, event, Some(abi::bye_answered), number, None) } <= 0 {
-        log::line(Level::Error, &NOT_REGISTERED, format_args!("tm took no callback: out of shared memory?"));
-    }
 }
 
 /// `LOCAL_RESPONSE_IN` of the caller's BYE: goes on when the callee's is made. A 1xx ends no dialog.

@@ -43,14 +43,24 @@ static NOT_REGISTERED: Kind = Kind::new();
 /// Asks tm to tell us about this INVITE, now or as soon as it makes a transaction of it.
 pub(crate) fn watch(process: &Process, msg: SipMsg<'_>, slot: SlotRef) {
     let events = sys::TMCB_REQUEST_FWDED | sys::TMCB_ON_FAILURE;
-    register(process, msg.as_ptr(), core::ptr::null_mut(), events, slot);
+    register(process, msg.as_ptr(), core::ptr::null_mut(), events, abi::tm_event, slot.to_raw());
 }
 
-fn register(process: &Process, msg: *mut sys::sip_msg, t: *mut sys::cell, events: u32, slot: SlotRef) {
-    let slot = core::ptr::without_provenance_mut(slot.to_raw() as usize);
+type Callback = unsafe extern "C" fn(*mut sys::cell, core::ffi::c_int, *mut sys::tmcb_params);
+
+/// Asks tm for events of a transaction, or of the one that it is about to make of a message.
+pub(crate) fn register(
+    process: &Process,
+    msg: *mut sys::sip_msg,
+    t: *mut sys::cell,
+    events: u32,
+    callback: Callback,
+    number: u64,
+) {
+    let number = core::ptr::without_provenance_mut(number as usize);
     let Some(register) = process.binds.tm.register_tmcb else { return };
     // SAFETY: tm's own function, with a callback that lives as long as the process and a parameter that is a number.
-    if unsafe { register(msg, t, events as i32, Some(abi::tm_event), slot, None) } <= 0 {
+    if unsafe { register(msg, t, events as i32, Some(callback), number, None) } <= 0 {
         log::line(Level::Error, &NOT_REGISTERED, format_args!("tm took no callback: out of shared memory?"));
     }
 }
@@ -66,7 +76,14 @@ pub(crate) fn tm_event(t: *mut sys::cell, event: i32, params: *mut sys::tmcb_par
     let Some(slot) = slot else { return };
     process::with(|process| match event as u32 {
         sys::TMCB_REQUEST_FWDED if cell.nr_of_outgoings == 0 => {
-            register(process, core::ptr::null_mut(), t, sys::TMCB_RESPONSE_READY, slot);
+            register(
+                process,
+                core::ptr::null_mut(),
+                t,
+                sys::TMCB_RESPONSE_READY,
+                abi::tm_event,
+                slot.to_raw(),
+            );
         }
         sys::TMCB_ON_FAILURE => {
             // SAFETY: the copy of the request that the failure route runs on.
